@@ -1,0 +1,100 @@
+/* SPDX-License-Identifier: MIT */
+/**
+ * @file os.h
+ * @brief Everything the core needs from the system; os_posix.c, os_linux.c and os_windows.c implement it.
+ *
+ * Preconditions, stated once so that implementations do not re-check: pointers are not NULL unless a
+ * comment says so, sizes are not 0 and, with addresses, multiples of the page size. Nothing here uses
+ * stdio or the process's malloc (the module calls do, inside the loader). A difference between systems
+ * that the core must know is a field of hm__os_info.
+ */
+#ifndef HM_CORE_OS_H
+#define HM_CORE_OS_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+typedef struct hm__os_info {
+    size_t page_size;
+    size_t granularity;      /* addresses of fresh mappings are multiples of this */
+    uintptr_t address_limit; /* user space ends here */
+    int has_overcommit;      /* reserved pages cost nothing */
+    const char *host_file;   /* "hm_host_%s.so" */
+    const char *layer_file;
+    char path_list_separator;
+} hm__os_info;
+
+const hm__os_info *hm__os(void);
+
+/* Pages. Protections are the HM_PAGE_ values of host.h; NULL or 0 on refusal, with hm__os_error() set. */
+void *hm__os_pages_map(size_t bytes); /* committed, read and write, zero */
+void hm__os_pages_unmap(void *pages, size_t bytes);
+void *
+hm__os_pages_reserve(void *address,
+                     size_t bytes); /* address NULL: anywhere; else there or not at all */
+int hm__os_pages_commit(void *pages,
+                        size_t bytes,
+                        uint32_t protection); /* 1 done; fresh pages are zero */
+int hm__os_pages_decommit(void *pages,
+                          size_t bytes); /* contents are gone; storage goes back */
+int hm__os_pages_protect(void *pages, size_t bytes, uint32_t protection);
+int hm__os_pages_reset(void *pages, size_t bytes); /* contents may go */
+
+/* Time, entropy, output. */
+uint64_t hm__os_now_ns(void);
+size_t hm__os_random(void *bytes, size_t count);
+void hm__os_write(int fd,
+                  const char *text,
+                  size_t bytes); /* retries short writes and interruptions; keeps errno */
+int hm__os_error(void);          /* errno or GetLastError() of this thread */
+_Noreturn void hm__os_abort(void);
+
+/* Waiting on a word: sleeps while *word == value (or wakes early for no reason). */
+void hm__os_wait(uint32_t *word, uint32_t value);
+void hm__os_wake(uint32_t *word); /* one sleeper */
+void hm__os_sleep_ns(uint64_t ns);
+
+/* Threads. */
+int hm__os_key_create(uint32_t *key, void (*at_exit)(void *));
+void *hm__os_key_get(uint32_t key);
+int hm__os_key_set(uint32_t key, void *value);
+int hm__os_thread_start(void (*run)(void *),
+                        void *context,
+                        uintptr_t *handle); /* all signals blocked */
+void hm__os_thread_join(uintptr_t handle);
+int hm__os_stack_bounds(uintptr_t *low,
+                        uintptr_t *high); /* of the calling thread; 0 when not known */
+
+/* Fork. Called once, by the core. No-op where there is no fork. */
+void hm__os_at_fork(void (*prepare)(void), void (*parent)(void), void (*child)(void));
+
+/* Environment and files. getenv answers NULL in privileged programs. */
+const char *hm__os_getenv(const char *name);
+long hm__os_read_file(const char *path,
+                      char *text,
+                      size_t size); /* bytes, terminated; -1 when it cannot be read */
+/* Calls visit with each file name in folder; nothing when the folder cannot be read. */
+void hm__os_list_folder(const char *folder,
+                        int (*visit)(void *context, const char *name),
+                        void *context);
+int hm__os_object_path(const void *inside,
+                       char *path,
+                       size_t size); /* of the module or program; 1 found */
+int hm__os_file_exists(const char *path);
+
+/* Modules: symbols stay out of the global scope, and the module is never unmapped. */
+void *hm__os_module_open(const char *path, char *why, size_t why_size);
+void *hm__os_module_symbol(void *module, const char *name);
+
+/* Memory of the machine, or of the container this process lives in. */
+typedef struct hm__os_memory {
+    uint64_t limit;     /* bytes this process may come to use */
+    uint64_t available; /* bytes still to be had */
+    uint32_t
+        stalled; /* share of the last 10 s spent waiting for memory, in 1/100 %; 0 where not known */
+} hm__os_memory;
+int hm__os_memory_status(hm__os_memory *out); /* 1 known */
+void hm__os_memory_root(
+    const char *folder); /* tests: read /proc and /sys below here; NULL: the real ones */
+
+#endif

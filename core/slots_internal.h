@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: MIT */
+/* Ready-made tables and checks for implementers; hm_core hands them out. */
+#ifndef HM_CORE_SLOTS_INTERNAL_H
+#define HM_CORE_SLOTS_INTERNAL_H
+
+#include <hostmalloc/layer.h>
+
+extern const hm_malloc_vtbl hm__malloc_basics;  /* malloc.c */
+extern const hm_host_vtbl hm__host_basics;      /* host.c */
+extern const hm_malloc_vtbl hm__malloc_forward; /* layer.c */
+extern const hm_host_vtbl hm__host_forward;
+
+void hm__malloc_closed(const hm_malloc_vtbl *live, hm_malloc_vtbl *closed);
+hm_status hm__malloc_opts_read(const hm_malloc_opts *opts,
+                               uint32_t supported,
+                               hm_malloc_opts *copy,
+                               hm_error *err);
+
+hm_status hm__wrap_malloc(const hm_allocator *allocator,
+                          hm_host *host,
+                          const hm_malloc_opts *opts,
+                          hm_malloc **out,
+                          hm_error *err); /* wrap.c */
+hm_status hm__wrap_host(const hm_allocator *allocator,
+                        const char *name,
+                        hm_host **out,
+                        hm_error *err);
+
+#endif
