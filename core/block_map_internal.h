@@ -18,9 +18,11 @@
 #define HM__MAP_LEAF_BYTES   ((size_t)1 << (HM__MAP_LEAF_BITS - HM__MAP_WINDOW_BITS))
 #define HM__MAP_ROOT_ENTRIES ((size_t)1 << (HM__MAP_ADDRESS_BITS - HM__MAP_LEAF_BITS))
 
+typedef struct hm__map_leaf hm__map_leaf;
+
 typedef struct hm__block_map {
-    uint8_t **
-        root; /* HM__MAP_ROOT_ENTRIES leaves, NULL until hm__block_map_open; entries atomic */
+    uint8_t **root; /* HM__MAP_ROOT_ENTRIES leaves; NULL until opened; entries atomic */
+    hm__map_leaf *leaves; /* atomic; every leaf there is, for walks */
 } hm__block_map;
 
 int hm__block_map_open(

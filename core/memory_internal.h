@@ -19,9 +19,4 @@ size_t hm__memory_in_use(void);
 void hm__memory_fail_from(uint64_t nth);
 uint64_t hm__memory_calls(void); /* calls since the last hm__memory_fail_from */
 
-/* Fork and start-up, called by hm__start() only. */
-void hm__memory_fork_prepare(void);
-void hm__memory_fork_parent(void);
-void hm__memory_fork_child(void);
-
 #endif

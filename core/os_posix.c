@@ -1,1 +1,285 @@
 /* SPDX-License-Identifier: MIT */
+/* The part of os.h that every POSIX system answers alike. */
+#include "os.h"
+
+#include <dirent.h>
+#include <dlfcn.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <hostmalloc/host.h>
+
+_Static_assert(sizeof(pthread_t) <= sizeof(uintptr_t), "a thread handle is one word");
+_Static_assert(sizeof(pthread_key_t) <= sizeof(uint32_t), "a key is 32 bits");
+
+static int protection_bits(uint32_t protection)
+{
+    switch (protection & 0xff) {
+    case HM_PAGE_READONLY:
+        return PROT_READ;
+    case HM_PAGE_READWRITE:
+        return PROT_READ | PROT_WRITE;
+    case HM_PAGE_EXECUTE:
+        return PROT_EXEC;
+    case HM_PAGE_EXECUTE_READ:
+        return PROT_READ | PROT_EXEC;
+    case HM_PAGE_EXECUTE_READWRITE:
+        return PROT_READ | PROT_WRITE | PROT_EXEC;
+    default:
+        return PROT_NONE;
+    }
+}
+
+static void *map(void *address, size_t bytes, int protection, int flags)
+{
+    void *pages =
+        mmap(address, bytes, protection, MAP_PRIVATE | MAP_ANONYMOUS | flags, -1, 0);
+    return pages == MAP_FAILED ? NULL : pages;
+}
+
+void *hm__os_pages_map(size_t bytes)
+{
+    void *pages = map(NULL, bytes, PROT_READ | PROT_WRITE, MAP_NORESERVE);
+#ifdef MADV_NOHUGEPAGE
+    if (pages && bytes >= ((size_t)1 << 20)) {
+        /* Tables are large and sparse: a huge page for one touched word is 2 MiB of nothing. */
+        const int kept = errno;
+        madvise(pages, bytes, MADV_NOHUGEPAGE);
+        errno = kept;
+    }
+#endif
+    return pages;
+}
+
+void hm__os_pages_unmap(void *pages, size_t bytes)
+{
+    const int kept = errno;
+    munmap(pages, bytes);
+    errno = kept;
+}
+
+void *hm__os_pages_reserve(void *address, size_t bytes)
+{
+    void *pages = map(address, bytes, PROT_NONE, MAP_NORESERVE);
+    if (pages && address && pages != address) {
+        /* The address is only a hint to older kernels and other systems: somebody is there. */
+        hm__os_pages_unmap(pages, bytes);
+        errno = EEXIST;
+        return NULL;
+    }
+    return pages;
+}
+
+int hm__os_pages_commit(void *pages, size_t bytes, uint32_t protection)
+{
+    return mprotect(pages, bytes, protection_bits(protection)) == 0;
+}
+
+int hm__os_pages_decommit(void *pages, size_t bytes)
+{
+    /* A fresh mapping in its place drops contents and storage in one step. */
+    return map(pages, bytes, PROT_NONE, MAP_NORESERVE | MAP_FIXED) == pages;
+}
+
+int hm__os_pages_protect(void *pages, size_t bytes, uint32_t protection)
+{
+    return mprotect(pages, bytes, protection_bits(protection)) == 0;
+}
+
+int hm__os_pages_reset(void *pages, size_t bytes)
+{
+    return madvise(pages, bytes, MADV_DONTNEED) == 0;
+}
+
+uint64_t hm__os_now_ns(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+}
+
+void hm__os_write(int fd, const char *text, size_t bytes)
+{
+    const int kept = errno;
+    while (bytes > 0) {
+        const ssize_t written = write(fd, text, bytes);
+        if (written > 0) {
+            text += written;
+            bytes -= (size_t)written;
+        } else if (written == 0 || (errno != EINTR && errno != EAGAIN)) {
+            break; /* a full disk or a closed descriptor: the report is lost, the program is not */
+        } else if (errno == EAGAIN) {
+            hm__os_sleep_ns(1000000);
+        }
+    }
+    errno = kept;
+}
+
+int hm__os_error(void)
+{
+    return errno;
+}
+
+void hm__os_abort(void)
+{
+    abort();
+}
+
+void hm__os_sleep_ns(uint64_t ns)
+{
+    struct timespec wait = {(time_t)(ns / 1000000000u), (long)(ns % 1000000000u)};
+    while (nanosleep(&wait, &wait) != 0 && errno == EINTR) {
+    }
+}
+
+int hm__os_key_create(uint32_t *key, void (*at_exit)(void *))
+{
+    pthread_key_t made;
+    if (pthread_key_create(&made, at_exit) != 0) {
+        return 0;
+    }
+    *key = (uint32_t)made;
+    return 1;
+}
+
+void *hm__os_key_get(uint32_t key)
+{
+    return pthread_getspecific((pthread_key_t)key);
+}
+
+int hm__os_key_set(uint32_t key, void *value)
+{
+    return pthread_setspecific((pthread_key_t)key, value) == 0;
+}
+
+/* What a new thread is told; on the starter's stack until the thread has read it. */
+typedef struct thread_start {
+    void (*run)(void *);
+    void *context;
+    uint32_t taken;
+} thread_start;
+
+static void *thread_main(void *argument)
+{
+    thread_start *start = argument;
+    void (*const run)(void *) = start->run;
+    void *const context = start->context;
+    __atomic_store_n(&start->taken, 1, __ATOMIC_RELEASE);
+    hm__os_wake(&start->taken);
+    run(context);
+    return NULL;
+}
+
+int hm__os_thread_start(void (*run)(void *), void *context, uintptr_t *handle)
+{
+    thread_start start = {run, context, 0};
+    sigset_t all, before;
+    pthread_t thread;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    const int refused = pthread_create(&thread, NULL, thread_main, &start);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    if (refused) {
+        errno = refused;
+        return 0;
+    }
+    while (__atomic_load_n(&start.taken, __ATOMIC_ACQUIRE) == 0) {
+        hm__os_wait(&start.taken, 0);
+    }
+    *handle = (uintptr_t)thread;
+    return 1;
+}
+
+void hm__os_thread_join(uintptr_t handle)
+{
+    pthread_join((pthread_t)handle, NULL);
+}
+
+void hm__os_at_fork(void (*prepare)(void), void (*parent)(void), void (*child)(void))
+{
+    pthread_atfork(prepare, parent, child);
+}
+
+long hm__os_read_file(const char *path, char *text, size_t size)
+{
+    const int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0) {
+        return -1;
+    }
+    size_t filled = 0;
+    while (filled + 1 < size) {
+        const ssize_t got = read(fd, text + filled, size - 1 - filled);
+        if (got > 0) {
+            filled += (size_t)got;
+        } else if (got == 0 || errno != EINTR) {
+            break;
+        }
+    }
+    close(fd);
+    text[filled] = '\0';
+    return (long)filled;
+}
+
+void hm__os_list_folder(const char *folder,
+                        int (*visit)(void *context, const char *name),
+                        void *context)
+{
+    DIR *open_folder = opendir(folder);
+    if (!open_folder) {
+        return;
+    }
+    for (const struct dirent *entry; (entry = readdir(open_folder)) != NULL;) {
+        if (visit(context, entry->d_name)) {
+            break;
+        }
+    }
+    closedir(open_folder);
+}
+
+int hm__os_file_exists(const char *path)
+{
+    struct stat found;
+    return stat(path, &found) == 0 && S_ISREG(found.st_mode);
+}
+
+int hm__os_object_path(const void *inside, char *path, size_t size)
+{
+    Dl_info info;
+    if (!dladdr(inside, &info) || !info.dli_fname || !info.dli_fname[0]) {
+        return 0;
+    }
+    char resolved[4096];
+    const char *name = realpath(info.dli_fname, resolved);
+    const size_t length = name ? strlen(name) : 0;
+    if (length == 0 || length >= size) {
+        return 0;
+    }
+    memcpy(path, name, length + 1);
+    return 1;
+}
+
+void *hm__os_module_symbol(void *module, const char *name)
+{
+    return dlsym(module, name);
+}
+
+void *hm__os_module_open(const char *path, char *why, size_t why_size)
+{
+    /* Never RTLD_GLOBAL or RTLD_DEEPBIND: a module's allocator must not become the program's, nor split
+       malloc from free. Never unmapped: blocks, thread exits and sites outlive a close. */
+    void *module = dlopen(path, RTLD_NOW | RTLD_LOCAL | RTLD_NODELETE);
+    if (!module) {
+        const char *text = dlerror();
+        snprintf(why, why_size, "%s", text ? text : "the loader gave no reason");
+    }
+    return module;
+}
