@@ -1,0 +1,206 @@
+/* SPDX-License-Identifier: MIT */
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <hostmalloc/host.h>
+
+#include "check.h"
+#include "lock_internal.h"
+#include "os.h"
+
+static void os__info(void **state)
+{
+    (void)state;
+    const hm__os_info *info = hm__os();
+    assert_int_equal(info->page_size, sysconf(_SC_PAGESIZE));
+    assert_true(info->address_limit > (uintptr_t)&info);
+}
+
+static void os__pages(void **state)
+{
+    (void)state;
+    const size_t page = hm__os()->page_size;
+    char *pages = hm__os_pages_reserve(NULL, 4 * page);
+    assert_non_null(pages);
+    assert_int_equal(hm__os_pages_commit(pages + page, page, HM_PAGE_READWRITE), 1);
+    pages[page] = 'x';
+    assert_int_equal(hm__os_pages_protect(pages + page, page, HM_PAGE_READONLY), 1);
+    assert_int_equal(pages[page], 'x');
+    assert_int_equal(hm__os_pages_decommit(pages + page, page), 1);
+    assert_int_equal(hm__os_pages_commit(pages + page, page, HM_PAGE_READWRITE), 1);
+    assert_int_equal(pages[page], 0);
+    pages[page] = 'y';
+    assert_int_equal(hm__os_pages_reset(pages + page, page), 1);
+    assert_null(hm__os_pages_reserve(pages, page)); /* taken */
+    hm__os_pages_unmap(pages, 4 * page);
+    assert_null(hm__os_pages_map((size_t)1 << 62));
+}
+
+static void os__write_survives_a_closed_descriptor(void **state)
+{
+    (void)state;
+    errno = 77;
+    hm__os_write(-1, "x", 1);
+    assert_int_equal(errno, 77);
+    const int full = open("/dev/full", O_WRONLY);
+    hm__os_write(full, "x", 1);
+    close(full);
+    assert_int_equal(errno, 77);
+}
+
+static void os__files(void **state)
+{
+    char text[32];
+    (void)state;
+    assert_int_equal(hm__os_read_file("/no/such/file", text, sizeof text), -1);
+    assert_true(hm__os_read_file("/proc/self/cmdline", text, sizeof text) > 0);
+    assert_true(strlen(text) < sizeof text);
+    assert_int_equal(hm__os_file_exists("/proc/self/exe"), 1);
+    assert_int_equal(hm__os_file_exists("/proc"), 0);
+    assert_int_equal(hm__os_file_exists("/no/such/file"), 0);
+}
+
+static int count_names(void *context, const char *name)
+{
+    (void)name;
+    ++*(int *)context;
+    return *(int *)context == 3;
+}
+
+static void os__folders(void **state)
+{
+    int count = 0;
+    (void)state;
+    hm__os_list_folder("/no/such/folder", count_names, &count);
+    assert_int_equal(count, 0);
+    hm__os_list_folder("/proc", count_names, &count);
+    assert_int_equal(count, 3);
+}
+
+static void os__object_path(void **state)
+{
+    char path[4096], small[4];
+    (void)state;
+    assert_int_equal(
+        hm__os_object_path((const void *)(uintptr_t)os__object_path, path, sizeof path),
+        1);
+    assert_non_null(strstr(path, "test_os"));
+    assert_int_equal(path[0], '/');
+    assert_int_equal(
+        hm__os_object_path((const void *)(uintptr_t)os__object_path, small, sizeof small),
+        0);
+    assert_int_equal(hm__os_object_path(path, path, sizeof path), 0);
+}
+
+static void os__modules(void **state)
+{
+    char why[64] = "";
+    (void)state;
+    assert_null(hm__os_module_open("/no/such/module.so", why, sizeof why));
+    assert_non_null(strstr(why, "/no/such/module.so"));
+    void *libc = hm__os_module_open("libc.so.6", why, sizeof why);
+    assert_non_null(libc);
+    assert_non_null(hm__os_module_symbol(libc, "write"));
+    assert_null(hm__os_module_symbol(libc, "hm_no_such_symbol"));
+}
+
+static void os__time_and_entropy(void **state)
+{
+    uint64_t random[2] = {0, 0};
+    (void)state;
+    const uint64_t before = hm__os_now_ns();
+    hm__os_sleep_ns(2000000);
+    assert_true(hm__os_now_ns() - before >= 2000000);
+    assert_int_equal(hm__os_random(random, sizeof random), sizeof random);
+    assert_true(random[0] != random[1]);
+}
+
+static void os__stack_bounds(void **state)
+{
+    uintptr_t low = 0, high = 0;
+    (void)state;
+    assert_int_equal(hm__os_stack_bounds(&low, &high), 1);
+    assert_true(low < (uintptr_t)&low && (uintptr_t)&low < high);
+}
+
+static void mark_signals(void *blocked)
+{
+    sigset_t set;
+    pthread_sigmask(SIG_SETMASK, NULL, &set);
+    *(int *)blocked = sigismember(&set, SIGTERM) && sigismember(&set, SIGUSR1);
+}
+
+static void os__threads_block_signals(void **state)
+{
+    int blocked = 0;
+    uintptr_t handle;
+    (void)state;
+    assert_int_equal(hm__os_thread_start(mark_signals, &blocked, &handle), 1);
+    hm__os_thread_join(handle);
+    assert_int_equal(blocked, 1);
+}
+
+static char fork_order[16];
+
+static void note(const char *step)
+{
+    strcat(fork_order, step);
+}
+
+static void prepare(void *context)
+{
+    note(context);
+}
+
+static void parent(void *context)
+{
+    note(context);
+}
+
+static void child(void *context)
+{
+    note(context);
+}
+
+static void fork__hooks_run_by_rank(void **state)
+{
+    static hm_fork_hooks low = {
+        sizeof low, 2100, (void *)(uintptr_t) "L", prepare, parent, child, NULL};
+    static hm_fork_hooks high = {
+        sizeof high, 2200, (void *)(uintptr_t) "H", prepare, parent, child, NULL};
+    static hm_fork_hooks empty = {sizeof empty, 2150, NULL, NULL, NULL, NULL, NULL};
+    (void)state;
+    hm__at_fork(&high);
+    hm__at_fork(&low);
+    hm__at_fork(&empty);
+    const pid_t forked = fork();
+    if (forked == 0) {
+        _exit(strcmp(fork_order, "LHHL") == 0 ? 0 : 1);
+    }
+    int status = -1;
+    assert_int_equal(waitpid(forked, &status, 0), forked);
+    assert_int_equal(status, 0);
+    assert_string_equal(fork_order, "LHHL");
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(os__info),
+        cmocka_unit_test(os__pages),
+        cmocka_unit_test(os__write_survives_a_closed_descriptor),
+        cmocka_unit_test(os__files),
+        cmocka_unit_test(os__folders),
+        cmocka_unit_test(os__object_path),
+        cmocka_unit_test(os__modules),
+        cmocka_unit_test(os__time_and_entropy),
+        cmocka_unit_test(os__stack_bounds),
+        cmocka_unit_test(os__threads_block_signals),
+        cmocka_unit_test(fork__hooks_run_by_rank),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
