@@ -41,60 +41,72 @@ void hm__lock_reset(hm_lock *lock)
     __atomic_store_n(&lock->word, 0, __ATOMIC_RELEASE);
 }
 
-/* Kept sorted by rank; guarded by hooks_lock, which is also held across the fork itself. */
+/* Kept sorted by rank; links guarded by hooks_lock. Hooks are never removed. */
 static hm_fork_hooks *hooks;
 static hm_lock hooks_lock;
 static uint32_t fork_registered;
 
-/* Runs the hooks from the back of the list, iteratively: the list is short and read under the lock. */
-static void run_backwards(size_t select)
+/* Held across the whole fork, so that two forks do not mix. hooks_lock is not: whoever adds its
+   hooks late may hold a lock that an earlier hook waits for. */
+static hm_lock fork_lock;
+
+static hm_fork_hooks *next_of(hm_fork_hooks *at)
 {
-    hm_fork_hooks *done = NULL;
-    for (;;) {
-        hm_fork_hooks *last = hooks;
-        if (last == done || !last) {
-            return;
-        }
-        while (last->next != done) {
-            last = last->next;
-        }
-        void (*const call)(void *) = select ? last->child : last->parent;
-        if (call) {
-            call(last->context);
-        }
-        done = last;
-    }
+    hm__lock(&hooks_lock);
+    hm_fork_hooks *next = at ? at->next : hooks;
+    hm__unlock(&hooks_lock);
+    return next;
 }
 
 static void fork_prepare(void)
 {
-    hm__lock(&hooks_lock);
-    for (hm_fork_hooks *h = hooks; h; h = h->next) {
+    hm__lock(&fork_lock);
+    for (hm_fork_hooks *h = next_of(NULL); h; h = next_of(h)) {
+        h->prepared = 1;
         if (h->prepare) {
             h->prepare(h->context);
         }
+    }
+    hm__lock(&hooks_lock);
+}
+
+/* What was prepared, from the back; the list is short. Hooks added in between were not. */
+static void finish(int in_child)
+{
+    hm_fork_hooks *done = NULL;
+    while (hooks != done) {
+        hm_fork_hooks *last = hooks;
+        while (last->next != done) {
+            last = last->next;
+        }
+        void (*const call)(void *) = in_child ? last->child : last->parent;
+        if (last->prepared && call) {
+            call(last->context);
+        }
+        last->prepared = 0;
+        done = last;
     }
 }
 
 static void fork_parent(void)
 {
-    run_backwards(0);
+    finish(0);
     hm__unlock(&hooks_lock);
+    hm__unlock(&fork_lock);
 }
 
 static void fork_child(void)
 {
-    run_backwards(1);
+    finish(1);
     hm__lock_reset(&hooks_lock);
+    hm__lock_reset(&fork_lock);
 }
 
 void hm__at_fork(hm_fork_hooks *added)
 {
     hm__lock(&hooks_lock);
-    if (!fork_registered) {
-        fork_registered = 1;
-        hm__os_at_fork(fork_prepare, fork_parent, fork_child);
-    }
+    const int first = !fork_registered;
+    fork_registered = 1;
     hm_fork_hooks **place = &hooks;
     while (*place && (*place)->rank <= added->rank) {
         HM_ASSERT(*place != added);
@@ -103,4 +115,7 @@ void hm__at_fork(hm_fork_hooks *added)
     added->next = *place;
     *place = added;
     hm__unlock(&hooks_lock);
+    if (first) {
+        hm__os_at_fork(fork_prepare, fork_parent, fork_child);
+    }
 }

@@ -169,10 +169,10 @@ static void child(void *context)
 static void fork__hooks_run_by_rank(void **state)
 {
     static hm_fork_hooks low = {
-        sizeof low, 2100, (void *)(uintptr_t) "L", prepare, parent, child, NULL};
+        sizeof low, 2100, (void *)(uintptr_t) "L", prepare, parent, child, NULL, 0, 0};
     static hm_fork_hooks high = {
-        sizeof high, 2200, (void *)(uintptr_t) "H", prepare, parent, child, NULL};
-    static hm_fork_hooks empty = {sizeof empty, 2150, NULL, NULL, NULL, NULL, NULL};
+        sizeof high, 2200, (void *)(uintptr_t) "H", prepare, parent, child, NULL, 0, 0};
+    static hm_fork_hooks empty = {sizeof empty, 2150, NULL, NULL, NULL, NULL, NULL, 0, 0};
     (void)state;
     hm__at_fork(&high);
     hm__at_fork(&low);

@@ -88,7 +88,9 @@ typedef struct hm_fork_hooks {
     void (*prepare)(void *context);
     void (*parent)(void *context);
     void (*child)(void *context);
-    struct hm_fork_hooks *next; /**< the core's */
+    struct hm_fork_hooks *next; /**< the core's, as the next */
+    uint32_t prepared;
+    uint32_t reserved;
 } hm_fork_hooks;
 
 /** A set of (notify, context) pairs for a host that sends notifications itself. Zero is empty. */
