@@ -81,6 +81,13 @@ int hm__os_object_path(const void *inside,
                        char *path,
                        size_t size); /* of the module or program; 1 found */
 int hm__os_file_exists(const char *path);
+int hm__os_file_create(const char *path,
+                       int append); /* a descriptor for hm__os_write, or -1 */
+void hm__os_file_close(int fd);
+/* bytes of a file, read and write, shared with whoever maps it too; it outlives the process. The file is made, or
+   cut and grown to bytes of zero. NULL when refused; unmapped with hm__os_pages_unmap. */
+void *hm__os_file_map(const char *path, size_t bytes);
+uint32_t hm__os_process_id(void);
 
 /* Modules: symbols stay out of the global scope, and the module is never unmapped. */
 void *hm__os_module_open(const char *path, char *why, size_t why_size);

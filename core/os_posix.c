@@ -251,6 +251,42 @@ int hm__os_file_exists(const char *path)
     return stat(path, &found) == 0 && S_ISREG(found.st_mode);
 }
 
+int hm__os_file_create(const char *path, int append)
+{
+    return open(path, O_WRONLY | O_CREAT | O_CLOEXEC | (append ? O_APPEND : O_TRUNC),
+                0644);
+}
+
+void hm__os_file_close(int fd)
+{
+    const int kept = errno;
+    close(fd);
+    errno = kept;
+}
+
+void *hm__os_file_map(const char *path, size_t bytes)
+{
+    const int fd = open(path, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+    if (fd < 0) {
+        return NULL;
+    }
+    void *pages = MAP_FAILED;
+    /* Storage is taken now: a disk that fills up later would be a fault inside a running program. */
+    const int refused = posix_fallocate(fd, 0, (off_t)bytes);
+    if (refused) {
+        errno = refused;
+    } else {
+        pages = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    }
+    hm__os_file_close(fd);
+    return pages == MAP_FAILED ? NULL : pages;
+}
+
+uint32_t hm__os_process_id(void)
+{
+    return (uint32_t)getpid();
+}
+
 int hm__os_object_path(const void *inside, char *path, size_t size)
 {
     Dl_info info;

@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -62,6 +63,34 @@ static void os__files(void **state)
     assert_int_equal(hm__os_file_exists("/proc/self/exe"), 1);
     assert_int_equal(hm__os_file_exists("/proc"), 0);
     assert_int_equal(hm__os_file_exists("/no/such/file"), 0);
+}
+
+static void os__files_are_written_and_mapped(void **state)
+{
+    char path[] = "/tmp/hm-test-os-XXXXXX";
+    char text[8192];
+    (void)state;
+    close(mkstemp(path));
+    int fd = hm__os_file_create(path, 0);
+    hm__os_write(fd, "one", 3);
+    hm__os_file_close(fd);
+    fd = hm__os_file_create(path, 1);
+    hm__os_write(fd, "two", 3);
+    hm__os_file_close(fd);
+    assert_int_equal(hm__os_read_file(path, text, sizeof text), 6);
+    assert_string_equal(text, "onetwo");
+    char *pages = hm__os_file_map(path, 4096);
+    assert_non_null(pages);
+    assert_int_equal(pages[0], 0);
+    pages[0] = 'x';
+    assert_int_equal(hm__os_read_file(path, text, sizeof text), 4096);
+    assert_int_equal(text[0], 'x');
+    hm__os_pages_unmap(pages, 4096);
+    unlink(path);
+    assert_int_equal(hm__os_file_create("/no/such/folder/file", 0), -1);
+    assert_null(hm__os_file_map("/no/such/folder/file", 4096));
+    assert_null(hm__os_file_map("/dev/full", 4096));
+    assert_int_equal(hm__os_process_id(), getpid());
 }
 
 static int count_names(void *context, const char *name)
@@ -194,6 +223,7 @@ int main(void)
         cmocka_unit_test(os__pages),
         cmocka_unit_test(os__write_survives_a_closed_descriptor),
         cmocka_unit_test(os__files),
+        cmocka_unit_test(os__files_are_written_and_mapped),
         cmocka_unit_test(os__folders),
         cmocka_unit_test(os__object_path),
         cmocka_unit_test(os__modules),

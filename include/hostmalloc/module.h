@@ -165,6 +165,18 @@ struct hm_core {
                   const char *text,
                   size_t bytes); /**< all of it, or as much as goes */
 
+    /* files, for reports and recordings; none of it allocates */
+    /** A descriptor for write(), or -1; the file is made, and cut unless @p append. */
+    int (*file_create)(const char *path, int append);
+    void (*file_close)(int fd);
+    /** @p bytes (a multiple of 4096) of a fresh file of zeros, mapped and shared: it outlives the process.
+        NULL when refused; given back with file_unmap. */
+    void *(*file_map)(const char *path, size_t bytes);
+    void (*file_unmap)(void *pages, size_t bytes);
+    /** Read a small file whole into @p text, terminated; bytes, or -1. */
+    long (*file_read)(const char *path, char *text, size_t size);
+    uint32_t (*process_id)(void);
+
     /* options; the name must be one of the info's, the type the option's */
     int (*option_bool)(const hm_option_values *values, const char *name);
     uint64_t (*option_number)(const hm_option_values *values,
