@@ -5,10 +5,14 @@
 
 #include <hostmalloc/layer.h>
 
-extern const hm_malloc_vtbl hm__malloc_basics;  /* malloc.c */
+extern const hm_malloc_vtbl hm__malloc_basics;  /* slots.c */
 extern const hm_host_vtbl hm__host_basics;      /* host.c */
 extern const hm_malloc_vtbl hm__malloc_forward; /* layer.c */
 extern const hm_host_vtbl hm__host_forward;
+
+/* A struct that starts with its size, as a caller compiled it: HM_E_INVALID when it is smaller than least or
+   unbelievably large, HM_E_UNSUPPORTED when it sets what lies beyond the known bytes. malloc.c */
+hm_status hm__struct_check(const void *object, size_t least, size_t known);
 
 void hm__malloc_closed(const hm_malloc_vtbl *live, hm_malloc_vtbl *closed);
 hm_status hm__malloc_opts_read(const hm_malloc_opts *opts,

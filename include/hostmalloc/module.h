@@ -198,8 +198,9 @@ struct hm_core {
     hm_status (*malloc_validate)(const hm_malloc *m, hm_error *err);
     hm_status (*host_validate)(const hm_host *host, hm_error *err);
     hm_status (*host_open)(const char *spec, hm_host **out, hm_error *err);
-    /** Slots in terms of the others: copy the table and replace what you do better. alloc, free, retain and
-        release are yours and NULL there; alloc_aligned answers what alloc's own alignment allows. */
+    /** Slots in terms of the others: copy the table and replace what you do better. alloc, free, retain,
+        release and size_of are yours and NULL there; alloc_aligned answers what alloc's own alignment allows;
+        close switches the object to a table made with malloc_closed. */
     const hm_malloc_vtbl *malloc_basics;
     /** create_malloc, retain and release are yours and NULL there. Pages and load are the system's; find
         finds nothing; subscribe hears of the system's pressure. */
