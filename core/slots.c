@@ -4,8 +4,6 @@
  * An object that wants sites is called through its debug pair here too, as callers do. */
 #include "slots_internal.h"
 
-#include "memory_internal.h"
-
 #include <stdalign.h>
 #include <string.h>
 
@@ -342,13 +340,17 @@ void hm__malloc_closed(const hm_malloc_vtbl *live, hm_malloc_vtbl *closed)
 }
 
 /* Drained tables made by the ready-made close: kept for good, because objects point at them, and found by
- * content, so there are only as many as there are kinds of object. */
-typedef struct closed_table {
-    hm_malloc_vtbl table;
-    struct closed_table *next;
-} closed_table;
+ * content, so there are only as many as there are kinds of object. One that is being filled is passed over; at
+ * worst the same table is made twice. No lock, so nothing to mend in the child of a fork. */
+#define CLOSED_KINDS   64
+#define CLOSED_EMPTY   0u
+#define CLOSED_FILLING 1u
+#define CLOSED_READY   2u
 
-static closed_table *closed_tables; /* atomic; only ever grows at its head */
+static struct {
+    uint32_t state; /* atomic */
+    hm_malloc_vtbl table;
+} closed_tables[CLOSED_KINDS];
 
 #if defined(__GNUC__)
 /* Callers reach a table through a relaxed load and the address it gave, an order every processor we build for
@@ -358,11 +360,11 @@ __attribute__((noinline, no_sanitize("thread")))
 static void
 closed_table_fill(hm_malloc_vtbl *to, const hm_malloc_vtbl *from)
 {
-    uintptr_t *words = (uintptr_t *)to;
+    volatile uintptr_t *words = (volatile uintptr_t *)to; /* so that it stays a loop */
     for (size_t i = 0; i < sizeof(*to) / sizeof(*words); i++) {
         uintptr_t word;
         memcpy(&word, (const char *)from + i * sizeof(word), sizeof(word));
-        __atomic_store_n(&words[i], word, __ATOMIC_RELAXED);
+        words[i] = word;
     }
 }
 
@@ -370,26 +372,24 @@ static const hm_malloc_vtbl *closed_table_of(const hm_malloc_vtbl *live)
 {
     hm_malloc_vtbl wanted;
     hm__malloc_closed(live, &wanted);
-    closed_table *fresh = NULL;
-    closed_table *head = __atomic_load_n(&closed_tables, __ATOMIC_ACQUIRE);
-    do {
-        for (closed_table *known = head; known; known = known->next) {
-            if (memcmp(&known->table, &wanted, sizeof(wanted)) == 0) {
-                hm__memory_free(fresh, sizeof(*fresh));
-                return &known->table;
-            }
+    for (size_t i = 0; i < CLOSED_KINDS; i++) {
+        uint32_t state = CLOSED_EMPTY;
+        if (__atomic_compare_exchange_n(&closed_tables[i].state, &state, CLOSED_FILLING,
+                                        0, __ATOMIC_ACQUIRE, __ATOMIC_ACQUIRE)) {
+            closed_table_fill(&closed_tables[i].table, &wanted);
+            __atomic_store_n(&closed_tables[i].state, CLOSED_READY, __ATOMIC_RELEASE);
+            return &closed_tables[i].table;
         }
-        if (!fresh && !(fresh = hm__memory_alloc(sizeof(*fresh)))) {
-            return NULL;
+        if (state == CLOSED_READY &&
+            memcmp(&closed_tables[i].table, &wanted, sizeof(wanted)) == 0) {
+            return &closed_tables[i].table;
         }
-        closed_table_fill(&fresh->table, &wanted);
-        fresh->next = head;
-    } while (!__atomic_compare_exchange_n(&closed_tables, &head, fresh, 0,
-                                          __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE));
-    return &fresh->table;
+    }
+    return NULL;
 }
 
-/* Without memory for the table the object stays as it is: the caller may close it again. */
+/* A process with more kinds of object than there is room for leaves the rest open; such a host makes its own
+ * tables with hm__malloc_closed. */
 static void basic_close(hm_malloc *self)
 {
     const hm_malloc_vtbl *closed = closed_table_of(HM_LOAD(self->vtbl));
