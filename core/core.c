@@ -94,3 +94,8 @@ const hm_core hm__core = {
     .subscribers_remove = hm__subscribers_remove,
     .subscribers_tell = hm__subscribers_tell,
 };
+
+const hm_core *hm_core_table(void)
+{
+    return &hm__core;
+}

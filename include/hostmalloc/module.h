@@ -232,4 +232,12 @@ struct hm_core {
                                hm_pressure pressure); /**< bytes given back in all */
 };
 
+HM_BEGIN_DECLS
+
+/** The table modules are handed, for code that is linked with the library: bridges and tools need locks and
+    private memory too. Valid for the life of the process. @threads any */
+HM_API const hm_core *hm_core_table(void);
+
+HM_END_DECLS
+
 #endif
