@@ -1,74 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /* The ready-made slots over a malloc that has nothing but the five an implementer must write. */
 #include <hostmalloc/hostmalloc.h>
-#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "check.h"
-#include "slots_internal.h"
-
-typedef struct toy {
-    hm_malloc base;
-    hm_malloc_vtbl table;
-    size_t live;  /* atomic: blocks out */
-    int refusing; /* alloc answers NULL */
-    int asked;    /* size_of was called */
-    hm_level level;
-} toy;
-
-static toy *toy_of(hm_malloc *self)
-{
-    return (toy *)self;
-}
-
-static void *toy_alloc(hm_malloc *self, size_t size, hm_level level)
-{
-    toy *t = toy_of(self);
-    __atomic_store_n(&t->level, level, __ATOMIC_RELAXED);
-    if (t->refusing || size > (size_t)1 << 30) {
-        return NULL;
-    }
-    size_t *head = (malloc)(16 + size);
-    assert_non_null(head);
-    memset(head, 0xa5, 16 + size);
-    *head = size;
-    __atomic_fetch_add(&t->live, 1, __ATOMIC_RELAXED);
-    return (char *)head + 16;
-}
-
-static void toy_free(hm_malloc *self, void *block)
-{
-    if (block) {
-        __atomic_fetch_sub(&toy_of(self)->live, 1, __ATOMIC_RELAXED);
-        (free)((char *)block - 16);
-    }
-}
-
-static size_t toy_size_of(hm_malloc *self, const void *block)
-{
-    toy_of(self)->asked = 1;
-    return block ? *(const size_t *)(const void *)((const char *)block - 16) : 0;
-}
-
-static void toy_count(hm_malloc *self)
-{
-    (void)self;
-}
-
-static toy *toy_make(toy *t)
-{
-    memset(t, 0, sizeof(*t));
-    t->table = hm__malloc_basics;
-    t->table.retain = toy_count;
-    t->table.release = toy_count;
-    t->table.alloc = toy_alloc;
-    t->table.free = toy_free;
-    t->table.size_of = toy_size_of;
-    t->base.vtbl = &t->table;
-    assert_int_equal(hm_malloc_validate(&t->base, NULL), HM_OK);
-    return t;
-}
+#include "toy_malloc.h"
 
 static void slots__what_basics_do_not_know(void **state)
 {
@@ -509,138 +445,6 @@ static void slots__a_realloc_whose_free_is_refused_did_nothing(void **state)
     }
 }
 
-static void check_drained(toy *t, void *p)
-{
-    hm_malloc *m = &t->base;
-    const hm_request request = {.size = sizeof(request), .bytes = 8};
-    void *out = t;
-    assert_int_equal(hm_malloc_validate(m, NULL), HM_OK);
-    assert_null(hm_alloc(m, 1));
-    assert_null((hm_alloc)(m, 0));
-    assert_null(m->vtbl->debug_alloc(m, 1, HM_LEVEL_PROCESS, NULL));
-    assert_null(hm_alloc_zeroed(m, 1, 1));
-    assert_null(hm_alloc_aligned(m, 1, 8));
-    assert_null(hm_realloc(m, NULL, 1));
-    assert_null(hm_realloc(m, p, 1000));
-    assert_ptr_equal(hm_realloc(m, p, 10), p);
-    assert_ptr_equal(hm_realloc_at(m, p, 100, 99, HM_LEVEL_TASK, NULL), p);
-    assert_int_equal(hm_malloc_request(m, &request, &out), HM_E_CLOSED);
-    assert_null(out);
-    assert_int_equal(hm_malloc_request(m, &request, NULL), HM_E_INVALID);
-    assert_int_equal(hm_size_of(m, p), 100);
-    assert_int_equal(t->live, 1);
-    assert_int_equal(hm_free(m, p), HM_OK);
-    assert_int_equal(t->live, 0);
-}
-
-static void slots__a_closed_object_is_drained(void **state)
-{
-    (void)state;
-    toy t;
-    hm_malloc *m = &toy_make(&t)->base;
-    void *p = hm_alloc(m, 100);
-    hm_malloc_close(m);
-    const hm_malloc_vtbl *closed = m->vtbl;
-    assert_ptr_not_equal(closed, &t.table);
-    hm_malloc_close(m);
-    assert_ptr_equal(m->vtbl, closed);
-    check_drained(&t, p);
-
-    toy other;
-    hm_malloc_close(&toy_make(&other)->base);
-    assert_ptr_equal(other.base.vtbl, closed); /* one table for all of a kind */
-    toy unlike;
-    toy_make(&unlike)->table.free = libc_free_aligned;
-    hm_malloc_close(&unlike.base);
-    assert_ptr_not_equal(unlike.base.vtbl, closed);
-}
-
-static void slots__a_table_made_beforehand_drains_too(void **state)
-{
-    (void)state;
-    toy t;
-    hm_malloc *m = &toy_make(&t)->base;
-    void *p = hm_alloc(m, 100);
-    hm_malloc_vtbl closed;
-    hm__malloc_closed(&t.table, &closed);
-    m->vtbl = &closed;
-    check_drained(&t, p);
-}
-
-static void slots__a_newer_table_is_cut_to_what_is_known(void **state)
-{
-    (void)state;
-    struct {
-        hm_malloc_vtbl known;
-        void *added;
-    } live, closed;
-    toy t;
-    live.known = toy_make(&t)->table;
-    live.known.size = sizeof(live);
-    closed.added = &t;
-    hm__malloc_closed(&live.known, &closed.known);
-    assert_int_equal(closed.known.size, sizeof(hm_malloc_vtbl));
-    assert_ptr_equal(closed.added, &t);
-}
-
-static void *allocate_until_closed(void *context)
-{
-    toy *t = context;
-    size_t got = 0;
-    for (void *p; (p = hm_alloc(&t->base, 16)); got++) {
-        hm_free(&t->base, p);
-    }
-    return NULL;
-}
-
-static void quiet_retain(hm_malloc *self)
-{
-    (void)self;
-}
-
-static void slots__closing_stops_threads_that_allocate(void **state)
-{
-    (void)state;
-    toy t;
-    hm_malloc *m = &toy_make(&t)->base;
-    t.table.retain = quiet_retain; /* so that the table is made while they run */
-    pthread_t threads[4];
-    for (size_t i = 0; i < COUNT(threads); i++) {
-        assert_int_equal(pthread_create(&threads[i], NULL, allocate_until_closed, &t), 0);
-    }
-    hm_malloc_close(m);
-    for (size_t i = 0; i < COUNT(threads); i++) {
-        pthread_join(threads[i], NULL);
-    }
-    assert_int_equal(t.live, 0);
-}
-
-/* The last case: it uses up the room for the rest of the process. */
-static void slots__more_kinds_than_there_is_room_for_stay_open(void **state)
-{
-    (void)state;
-    toy known;
-    hm_malloc_close(&toy_make(&known)->base);
-    toy t;
-    hm_malloc *m = &toy_make(&t)->base;
-    void (*trim)(hm_malloc *) = t.table.trim;
-    size_t kinds = 0;
-    do {
-        kinds++;
-        m->vtbl = &t.table;
-        const uintptr_t never_called = kinds;
-        memcpy(&t.table.trim, &never_called, sizeof(never_called));
-        hm_malloc_close(m);
-    } while (m->vtbl != &t.table);
-    assert_in_range(kinds, 32, 65);
-    hm_free(m, hm_alloc(m, 1));
-    assert_int_equal(t.live, 0);
-    t.table.trim = trim;
-    hm_malloc_close(m);
-    assert_ptr_equal(m->vtbl, known.base.vtbl);
-    assert_null(hm_alloc(m, 1));
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -656,11 +460,6 @@ int main(void)
         cmocka_unit_test(slots__a_checking_object_is_used_through_its_debug_pair),
         cmocka_unit_test(slots__a_suspicious_block_is_not_read),
         cmocka_unit_test(slots__a_realloc_whose_free_is_refused_did_nothing),
-        cmocka_unit_test(slots__a_closed_object_is_drained),
-        cmocka_unit_test(slots__a_table_made_beforehand_drains_too),
-        cmocka_unit_test(slots__a_newer_table_is_cut_to_what_is_known),
-        cmocka_unit_test(slots__closing_stops_threads_that_allocate),
-        cmocka_unit_test(slots__more_kinds_than_there_is_room_for_stay_open),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
