@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* One-word locks, thread numbers and what happens around fork().
  *
- * Lock order, outermost first: runtime, registry, hosts (debug, wrap), site table, memory. A thread that
- * holds one may take those to its right only. Fork takes them in this order. */
+ * Lock order, outermost first: runtime, registry, hosts (debug, wrap), site table, virtual memory, memory. A
+ * thread that holds one may take those to its right only. Fork takes them in this order. */
 #ifndef HM_CORE_LOCK_INTERNAL_H
 #define HM_CORE_LOCK_INTERNAL_H
 
@@ -20,6 +20,7 @@ uint32_t hm__thread_id(void);
 #define HM__FORK_PRESSURE 300
 #define HM__FORK_WRAP     1500
 #define HM__FORK_SITE     9000
+#define HM__FORK_VIRTUAL  9050
 #define HM__FORK_MEMORY   9100
 void hm__at_fork(hm_fork_hooks *hooks);
 
