@@ -17,6 +17,9 @@
 /* LuaJIT keeps type bits above an address; so far down is "low". */
 #define LOW_ADDRESS_BITS 47
 
+/* More than a new state of LuaJIT takes. */
+#define LUAJIT_STATE ((size_t)16384)
+
 static hm_site kind_sites[HM_LUA_KINDS] = {
     {"lua:other", NULL, 0, 0},    {"lua:string", NULL, 0, 0},
     {"lua:table", NULL, 0, 0},    {"lua:function", NULL, 0, 0},
@@ -38,8 +41,9 @@ typedef struct counters {
 
 struct hm_lua {
     hm_malloc *malloc_object; /* one reference */
-    /* 0, or HM_SIZE_UNKNOWN once a host refused a shrink: since then a size Lua gives may be less than
-       what the block was asked for. */
+    /* 0, or HM_SIZE_UNKNOWN once a size Lua gives may be less than what the block was asked for: since a host
+       refused a shrink, or refused LuaJIT anything (it frees a closure that it could not complete as a
+       smaller one). */
     size_t unsure;
     hm_lua_function *function;
     const hm_site *first;
@@ -88,9 +92,14 @@ static inline void *take(hm_lua *bridge, uint32_t kind, size_t size, const unsig
     } else {
         block = (HM_LOAD(m->vtbl)->alloc)(m, size, HM_LEVEL_CURRENT);
     }
-    if ((with & WITH_LOW) && block && !is_low(block)) {
-        give_back(bridge, block, size, with);
-        block = NULL;
+    if (with & WITH_LOW) {
+        if (block && !is_low(block)) {
+            give_back(bridge, block, size, with);
+            block = NULL;
+        }
+        if (!block) {
+            bridge->unsure = HM_SIZE_UNKNOWN;
+        }
     }
     return block;
 }
@@ -212,6 +221,20 @@ static void name_kinds(hm_lua *bridge, uint32_t version)
     }
 }
 
+/* LuaJIT (2.1 of 2022 and later) follows a null pointer when lua_newstate() is refused anything but its first block, so
+   a malloc without room for a whole state is refused before. */
+static int has_room(hm_malloc *m, uint32_t version)
+{
+    if (version < 502) {
+        void *const probe = hm_alloc_at(m, LUAJIT_STATE, HM_LEVEL_CURRENT, &bridge_site);
+        if (!probe) {
+            return 0;
+        }
+        (void)hm_free_sized_at(m, probe, LUAJIT_STATE, &bridge_site);
+    }
+    return 1;
+}
+
 hm_status
 hm_lua_attach(hm_malloc *m, const hm_lua_opts *opts, uint32_t version, hm_lua **out)
 {
@@ -227,6 +250,10 @@ hm_lua_attach(hm_malloc *m, const hm_lua_opts *opts, uint32_t version, hm_lua **
     }
     bridge = hm_alloc_at(m, sizeof(*bridge), HM_LEVEL_CURRENT, &bridge_site);
     if (!bridge) {
+        return HM_E_NOMEM;
+    }
+    if (!has_room(m, version)) {
+        (void)hm_free_sized_at(m, bridge, sizeof(*bridge), &bridge_site);
         return HM_E_NOMEM;
     }
     memset(bridge, 0, sizeof(*bridge));

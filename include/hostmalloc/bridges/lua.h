@@ -15,7 +15,8 @@
  * bytes by type are the debug host's to know. Lua 5.1 and LuaJIT name no types at all ("lua:block"), and LuaJIT's
  * machine code does not come through the hook.
  *
- * Every size Lua hands back is exact, so blocks are freed by size, and a debug host verifies each one.
+ * Every size Lua hands back is exact, so blocks are freed by size, and a debug host verifies each one. (LuaJIT's are
+ * exact until an allocation was refused; from then on the bridge frees without them.)
  * A refused allocation makes Lua collect everything and ask once more; only then does the script see "not
  * enough memory". A refused shrink never reaches Lua.
  *
@@ -168,7 +169,7 @@ hm_lua_newstate_opts(hm_malloc *m, const hm_lua_opts *opts, hm_error *err)
     const hm_status status = hm_lua_attach(m, opts, LUA_VERSION_NUM, &bridge);
     if (status != HM_OK) {
         hm_error_set(err, status, "bridge:lua", "%s",
-                     status == HM_E_NOMEM ? "the malloc refused the bridge's own block"
+                     status == HM_E_NOMEM ? "the malloc has no room for a state"
                                           : "needs a malloc and known HM_LUA_ flags");
         return NULL;
     }
