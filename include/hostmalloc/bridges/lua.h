@@ -48,6 +48,8 @@ typedef struct hm_lua_opts {
     uint32_t seed;  /**< of string hashes, Lua 5.5 on; 0: one of Lua's choice */
 } hm_lua_opts;
 
+HM_STATIC_ASSERT(sizeof(hm_lua_opts) == sizeof(size_t) + 8, "as of 1.0");
+
 /* What a block is for, as far as Lua says; the index into hm_lua_stats.kinds. */
 #define HM_LUA_OTHER    0u /**< parts of objects, and types this build does not know */
 #define HM_LUA_STRING   1u
@@ -79,6 +81,9 @@ typedef struct hm_lua_stats {
     uint64_t peak_bytes;
     hm_lua_kind kinds[HM_LUA_KINDS];
 } hm_lua_stats;
+
+HM_STATIC_ASSERT(sizeof(hm_lua_stats) == sizeof(size_t) + (7 + 2 * HM_LUA_KINDS) * 8,
+                 "as of 1.0");
 
 HM_BEGIN_DECLS
 
