@@ -117,12 +117,15 @@ static void *resize(hm_malloc *self,
     hm_malloc *inner = s->layer.inner;
     int spied;
     hm_spy *spy = pair_begin(s, block, &spied);
+    if (!spy && !zero_frees) {
+        return hm_realloc_at(inner, block, old_size, bytes, level, site);
+    }
     if (!spy) {
-        if (zero_frees && block && !bytes) {
-            hm_free_at(inner, block, old_size, 0, site);
+        if (block && !bytes) {
+            HM_LOAD(inner->vtbl)->debug_free(inner, block, HM_SIZE_UNKNOWN, 0, site);
             return NULL;
         }
-        return hm_realloc_at(inner, block, old_size, bytes, level, site);
+        return move(inner, block, bytes, level, site);
     }
     void *result = NULL;
     void *actual = block;
