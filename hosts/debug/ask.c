@@ -1,0 +1,174 @@
+/* SPDX-License-Identifier: MIT */
+/* The table of questions behind debug.h, once for a host and once for one of its mallocs. */
+#include "finding_internal.h"
+
+#include "ledger_internal.h"
+
+static debug_host *host_of(hm_debug *self)
+{
+    return (debug_host *)(void *)((char *)self - offsetof(debug_host, ask));
+}
+
+static debug_malloc *malloc_of(hm_debug *self)
+{
+    return (debug_malloc *)(void *)((char *)self - offsetof(debug_malloc, ask));
+}
+
+static hm_status host_report(hm_debug *self, int fd)
+{
+    hm__debug_report_live(host_of(self), fd, NULL);
+    return HM_OK;
+}
+
+static hm_status malloc_report(hm_debug *self, int fd)
+{
+    debug_malloc *m = malloc_of(self);
+    hm__debug_report_live(m->host, fd, m);
+    return HM_OK;
+}
+
+typedef struct check_state {
+    const debug_host *host;
+    const debug_malloc *only;
+    uint64_t damaged;
+} check_state;
+
+/* A header nobody can read belongs to whoever asks: its malloc is not known any more. */
+static int check_one(void *context, void *block, unsigned state)
+{
+    check_state *check = context;
+    debug_facts facts;
+    if (!hm__debug_is_damaged(block)) {
+        return 0;
+    }
+    /* The block may have been resized or freed between two reads. */
+    if (hm__block_map_state(&hm__debug.map, block) != DEBUG_LIVE ||
+        !hm__debug_is_damaged(block)) {
+        return 0;
+    }
+    hm__debug_facts_read(block, state, &facts);
+    debug_malloc *m = facts.intact ? hm__debug_malloc_of(facts.number)
+                                   : (debug_malloc *)(uintptr_t)check->only;
+    if (!m) {
+        m = check->host->mallocs;
+    }
+    if (m && m->host == check->host && (!check->only || m == check->only)) {
+        hm__debug_judge_damage(m, block, DEBUG_ACT_CHECK, NULL);
+        check->damaged++;
+    }
+    return 0;
+}
+
+static hm_status
+check(const debug_host *host, const debug_malloc *only, uint64_t *damaged)
+{
+    check_state state = {host, only, 0};
+    hm__debug_walk_begin();
+    hm__block_map_walk(&hm__debug.map, 1u << DEBUG_LIVE, check_one, &state);
+    hm__debug_walk_end();
+    if (damaged) {
+        *damaged = state.damaged;
+    }
+    return state.damaged ? HM_E_CORRUPT : HM_OK;
+}
+
+static hm_status host_check(hm_debug *self, uint64_t *damaged)
+{
+    return check(host_of(self), NULL, damaged);
+}
+
+static hm_status malloc_check(hm_debug *self, uint64_t *damaged)
+{
+    debug_malloc *m = malloc_of(self);
+    return check(m->host, m, damaged);
+}
+
+/* The figures are copied first: the visitor may allocate. */
+static hm_status sites(const debug_host *host,
+                       const debug_malloc *only,
+                       hm_debug_visit *visit,
+                       void *context)
+{
+    const hm_core *core = hm__debug.core;
+    if (!visit) {
+        return HM_E_INVALID;
+    }
+    core->lock(&hm__debug.lock);
+    uint32_t count = 0;
+    for (const debug_malloc *m = host->mallocs; m; m = m->next) {
+        const uint32_t own = hm__debug_malloc_groups(m) * DEBUG_GROUP;
+        count = (!only || m == only) && own > count ? own : count;
+    }
+    debug_tally *sums = count ? core->pages_map(count * sizeof(*sums)) : NULL;
+    for (uint32_t site = 0; sums && site < count; site++) {
+        for (const debug_malloc *m = host->mallocs; m; m = m->next) {
+            if (!only || m == only) {
+                hm__debug_site_sum(m, site, &sums[site]);
+            }
+        }
+    }
+    core->unlock(&hm__debug.lock);
+    if (count && !sums) {
+        return HM_E_NOMEM;
+    }
+    int stop = 0;
+    for (uint32_t site = 0; site < count && !stop; site++) {
+        const debug_tally *sum = &sums[site];
+        const hm_debug_site shown = {.size = sizeof(shown),
+                                     .site = core->site_from_id(site),
+                                     .live_blocks = sum->blocks - sum->freed_blocks,
+                                     .live_bytes = sum->bytes - sum->freed_bytes,
+                                     .total_blocks = sum->blocks,
+                                     .total_bytes = sum->bytes,
+                                     .peak_bytes = sum->peak_bytes};
+        stop = sum->blocks ? visit(context, &shown) : 0;
+    }
+    if (sums) {
+        core->pages_unmap(sums, count * sizeof(*sums));
+    }
+    return HM_OK;
+}
+
+static hm_status host_sites(hm_debug *self, hm_debug_visit *visit, void *context)
+{
+    return sites(host_of(self), NULL, visit, context);
+}
+
+static hm_status malloc_sites(hm_debug *self, hm_debug_visit *visit, void *context)
+{
+    debug_malloc *m = malloc_of(self);
+    return sites(m->host, m, visit, context);
+}
+
+static hm_status findings(debug_host *host, uint64_t *count)
+{
+    if (!count) {
+        return HM_E_INVALID;
+    }
+    hm__debug.core->lock(&host->report);
+    *count = host->findings + host->repeats;
+    hm__debug.core->unlock(&host->report);
+    return HM_OK;
+}
+
+static hm_status host_findings(hm_debug *self, uint64_t *count)
+{
+    return findings(host_of(self), count);
+}
+
+static hm_status malloc_findings(hm_debug *self, uint64_t *count)
+{
+    return findings(malloc_of(self)->host, count);
+}
+
+const hm_debug_vtbl hm__debug_ask_host = {.size = sizeof(hm_debug_vtbl),
+                                          .report = host_report,
+                                          .check = host_check,
+                                          .sites = host_sites,
+                                          .findings = host_findings};
+
+const hm_debug_vtbl hm__debug_ask_malloc = {.size = sizeof(hm_debug_vtbl),
+                                            .report = malloc_report,
+                                            .check = malloc_check,
+                                            .sites = malloc_sites,
+                                            .findings = malloc_findings};

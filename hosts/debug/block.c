@@ -1,0 +1,106 @@
+/* SPDX-License-Identifier: MIT */
+/* Layout of blocks of any size and alignment; malloc.c has the common case inline. */
+#include "block_internal.h"
+
+debug_cookie hm__debug_cookie;
+
+#define ORIGIN_BASE_BITS  47u
+#define ORIGIN_BYTES_BITS 46u
+#define ORIGIN_LOG_BITS   6u
+
+static int is_long(size_t bytes, size_t alignment)
+{
+    return bytes >= DEBUG_LONG || alignment > 16;
+}
+
+size_t hm__debug_inner_bytes(size_t bytes, size_t alignment)
+{
+    if (bytes >= DEBUG_BYTES_MAX || alignment >= DEBUG_BYTES_MAX) {
+        return 0;
+    }
+    size_t inner = bytes + DEBUG_EDGE_BYTES;
+    if (is_long(bytes, alignment)) {
+        inner += DEBUG_ORIGIN_BYTES + (alignment - 16);
+    }
+    return inner < DEBUG_BLOCK_MIN ? DEBUG_BLOCK_MIN : inner;
+}
+
+void *hm__debug_place(void *base, size_t bytes, size_t alignment)
+{
+    const uintptr_t at = (uintptr_t)base + DEBUG_HEADER_BYTES;
+    if (!is_long(bytes, alignment)) {
+        return (void *)at;
+    }
+    return (void *)((at + DEBUG_ORIGIN_BYTES + alignment - 1) &
+                    ~(uintptr_t)(alignment - 1));
+}
+
+static uint64_t
+origin_hash(const void *block, uint64_t hash, uint64_t base, uint64_t bytes)
+{
+    return hm__debug_mix(block, hash ^ base, bytes);
+}
+
+static const uint64_t base_mask = (UINT64_C(1) << ORIGIN_BASE_BITS) - 1;
+static const uint64_t bytes_mask =
+    (UINT64_C(1) << (ORIGIN_BYTES_BITS + ORIGIN_LOG_BITS)) - 1;
+
+int hm__debug_shape_read(const void *block, debug_shape *shape)
+{
+    const debug_header *header = hm__debug_header(block);
+    const uint64_t low = hm__debug_load(&header->low);
+    const uint64_t high = hm__debug_load(&header->high);
+    const uint64_t hash = hm__debug_mix(block, low, high & ~DEBUG_SEAL_BITS);
+    if ((high & DEBUG_SEAL_BITS) != hm__debug_seal(hash)) {
+        return 0;
+    }
+    if (hm__debug_low_size(low) != DEBUG_LONG) {
+        shape->bytes = hm__debug_low_size(low);
+        shape->alignment = 16;
+        shape->base = (char *)(uintptr_t)((uintptr_t)block - DEBUG_HEADER_BYTES);
+        shape->hash = hash;
+        return 1;
+    }
+    const debug_origin *origin = hm__debug_origin(block);
+    const uint64_t base = hm__debug_load(&origin->base);
+    const uint64_t bytes = hm__debug_load(&origin->bytes);
+    shape->hash = origin_hash(block, hash, base & base_mask, bytes & bytes_mask);
+    shape->bytes = (size_t)(bytes & ((UINT64_C(1) << ORIGIN_BYTES_BITS) - 1));
+    shape->alignment = (size_t)1 << ((bytes & bytes_mask) >> ORIGIN_BYTES_BITS);
+    shape->base = (char *)(uintptr_t)(base & base_mask);
+    return (base & ~base_mask) == (shape->hash & ~base_mask) &&
+           (bytes & ~bytes_mask) == (shape->hash << 32 & ~bytes_mask);
+}
+
+static uint64_t binary_log(size_t power_of_two)
+{
+    uint64_t log = 0;
+    while (power_of_two >>= 1) {
+        log++;
+    }
+    return log;
+}
+
+void hm__debug_shape_write(void *block,
+                           void *base,
+                           size_t bytes,
+                           size_t alignment,
+                           uint64_t low_without_size,
+                           uint64_t high_without_seal)
+{
+    const int longer = is_long(bytes, alignment);
+    debug_header *header = hm__debug_header(block);
+    const uint64_t low = low_without_size | (longer ? DEBUG_LONG : (uint32_t)bytes);
+    uint64_t hash = hm__debug_mix(block, low, high_without_seal);
+    hm__debug_store(&header->low, low);
+    hm__debug_store(&header->high, high_without_seal | hm__debug_seal(hash));
+    if (longer) {
+        debug_origin *origin = hm__debug_origin(block);
+        const uint64_t place = (uintptr_t)base;
+        const uint64_t size = bytes | binary_log(alignment) << ORIGIN_BYTES_BITS;
+        hash = origin_hash(block, hash, place, size);
+        hm__debug_store(&origin->base, place | (hash & ~base_mask));
+        hm__debug_store(&origin->bytes, size | (hash << 32 & ~bytes_mask));
+    }
+    hm__debug_rear_store(block, bytes, hm__debug_rear(hash));
+}

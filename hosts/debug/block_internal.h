@@ -1,0 +1,206 @@
+/* SPDX-License-Identifier: MIT */
+/* How a block of the debug host looks in memory, and the seal that shows whether somebody wrote over its edges.
+ *
+ *     inner block: [ padding, origin ] header (16) | requested bytes | rear guard (8) | slack
+ *                                                  ^ what the user holds, 16-aligned
+ *
+ * The header is two words, little-endian in memory, so that the last byte before the user's is the seal's:
+ *
+ *     low    size 32, site 20, thread 12
+ *     high   owner 16, serial 20, generation 8, seal 20
+ *
+ * Seal and rear guard are both cut from one hash of the address, the other 108 bits and a random cookie, so a
+ * changed header shows twice and a guard copied from a neighbour does not pass. The guard bytes that touch the
+ * user's are 0xF8 to 0xFB: never 0 (the commonest overrun is a terminating NUL), never ASCII, never part
+ * of valid UTF-8, never -1. A block of 4 GiB and more, or of a larger alignment, says LONG in its size field
+ * and keeps an origin (16 more bytes) before the header. After the free the rear guard's place holds the
+ * epitaph: who freed it and where. */
+#ifndef HM_DEBUG_BLOCK_INTERNAL_H
+#define HM_DEBUG_BLOCK_INTERNAL_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+/* States in the block map. */
+#define DEBUG_LIVE    1u
+#define DEBUG_FREED   2u /* held back, header and epitaph readable */
+#define DEBUG_GONE    3u /* given back to the inner malloc: never read again */
+#define DEBUG_DAMAGED 4u /* an edge was overwritten: readable, never given back */
+#define DEBUG_MOVING  5u /* inside the inner malloc's realloc */
+
+#define DEBUG_HEADER_BYTES 16u
+#define DEBUG_ORIGIN_BYTES 16u
+#define DEBUG_GUARD_BYTES  8u
+#define DEBUG_EDGE_BYTES   (DEBUG_HEADER_BYTES + DEBUG_GUARD_BYTES)
+#define DEBUG_BLOCK_MIN    32u /* the block map tells starts 32 bytes apart */
+
+#define DEBUG_LONG       UINT32_MAX /* in the size field: the origin knows */
+#define DEBUG_SITE_MAX   ((1u << 20) - 1)
+#define DEBUG_THREAD_MAX ((1u << 12) - 1)
+#define DEBUG_OWNER_MAX  ((1u << 16) - 1)
+#define DEBUG_SERIAL_MAX ((1u << 20) - 1)
+#define DEBUG_BYTES_MAX  ((size_t)1 << 46) /* larger requests are refused */
+
+typedef struct debug_header {
+    uint64_t low;
+    uint64_t high;
+} debug_header;
+
+/* Before the header of a LONG block; read only after the header's seal was found good. Both words carry a part
+   of a hash of their own, because the bytes say where the rear guard is. */
+typedef struct debug_origin {
+    uint64_t base;  /* the inner block's address 47, hash 17 */
+    uint64_t bytes; /* requested 46, binary logarithm of the alignment 6, hash 12 */
+} debug_origin;
+
+_Static_assert(sizeof(debug_header) == DEBUG_HEADER_BYTES, "header is 16 bytes");
+_Static_assert(sizeof(debug_origin) == DEBUG_ORIGIN_BYTES, "origin is 16 bytes");
+
+typedef struct debug_cookie {
+    uint64_t word[2]; /* random, once per process */
+} debug_cookie;
+extern debug_cookie hm__debug_cookie;
+
+static inline uint64_t hm__debug_little(uint64_t word)
+{
+#if defined(__BYTE_ORDER__) && __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
+    return __builtin_bswap64(word);
+#else
+    return word;
+#endif
+}
+
+static inline debug_header *hm__debug_header(const void *block)
+{
+    return (debug_header *)((uintptr_t)block - DEBUG_HEADER_BYTES);
+}
+
+static inline debug_origin *hm__debug_origin(const void *block)
+{
+    return (debug_origin *)((uintptr_t)block - DEBUG_HEADER_BYTES - DEBUG_ORIGIN_BYTES);
+}
+
+/* Relaxed: a reader beside the owner may see an old word, never half of one. */
+static inline uint64_t hm__debug_load(const uint64_t *word)
+{
+    return hm__debug_little(__atomic_load_n(word, __ATOMIC_RELAXED));
+}
+
+static inline void hm__debug_store(uint64_t *word, uint64_t value)
+{
+    __atomic_store_n(word, hm__debug_little(value), __ATOMIC_RELAXED);
+}
+
+#define DEBUG_SEAL_MASK UINT64_C(0x03FFF00000000000)
+#define DEBUG_SEAL_SET  UINT64_C(0xF800000000000000)
+#define DEBUG_SEAL_BITS UINT64_C(0xFFFFF00000000000)
+#define DEBUG_REAR_MASK (~UINT64_C(0xFC))
+#define DEBUG_REAR_SET  UINT64_C(0xF8)
+
+static inline uint64_t
+hm__debug_mix(const void *block, uint64_t low, uint64_t high_without_seal)
+{
+    uint64_t hash = (low ^ (uintptr_t)block ^ hm__debug_cookie.word[0]) *
+                    UINT64_C(0x9E3779B97F4A7C15);
+    hash ^= hash >> 32;
+    return (hash ^ high_without_seal ^ hm__debug_cookie.word[1]) *
+           UINT64_C(0xD6E8FEB86659FD93);
+}
+
+static inline uint64_t hm__debug_seal(uint64_t hash)
+{
+    return (hash & DEBUG_SEAL_MASK) | DEBUG_SEAL_SET;
+}
+
+static inline uint64_t hm__debug_rear(uint64_t hash)
+{
+    /* The top half of a product is its better half; the seal shows those bits, so mix once more. */
+    return ((hash ^ hash >> 29) & DEBUG_REAR_MASK) | DEBUG_REAR_SET;
+}
+
+static inline uint64_t hm__debug_rear_load(const void *block, size_t bytes)
+{
+    uint64_t word;
+    memcpy(&word, (const char *)block + bytes, sizeof(word));
+    return hm__debug_little(word);
+}
+
+static inline void hm__debug_rear_store(void *block, size_t bytes, uint64_t word)
+{
+    word = hm__debug_little(word);
+    memcpy((char *)block + bytes, &word, sizeof(word));
+}
+
+/* Fields. */
+static inline uint64_t hm__debug_low(uint32_t size, uint32_t site, uint32_t thread)
+{
+    return size | (uint64_t)site << 32 | (uint64_t)thread << 52;
+}
+
+static inline uint64_t
+hm__debug_high(uint32_t owner, uint32_t serial, uint32_t generation)
+{
+    return owner | (uint64_t)(serial & DEBUG_SERIAL_MAX) << 16 |
+           (uint64_t)(generation & 255) << 36;
+}
+
+static inline uint32_t hm__debug_low_size(uint64_t low)
+{
+    return (uint32_t)low;
+}
+
+static inline uint32_t hm__debug_low_site(uint64_t low)
+{
+    return (uint32_t)(low >> 32) & DEBUG_SITE_MAX;
+}
+
+static inline uint32_t hm__debug_low_thread(uint64_t low)
+{
+    return (uint32_t)(low >> 52);
+}
+
+static inline uint32_t hm__debug_high_owner(uint64_t high)
+{
+    return (uint32_t)high & DEBUG_OWNER_MAX;
+}
+
+static inline uint32_t hm__debug_high_serial(uint64_t high)
+{
+    return (uint32_t)(high >> 16) & DEBUG_SERIAL_MAX;
+}
+
+static inline uint32_t hm__debug_high_generation(uint64_t high)
+{
+    return (uint32_t)(high >> 36) & 255;
+}
+
+/* Epitaph: where and by whom it was freed, and 32 bits of the hash to show that it is one. */
+static inline uint64_t hm__debug_epitaph(uint64_t hash, uint32_t site, uint32_t thread)
+{
+    return site | (uint64_t)thread << 20 | (hash & ~UINT64_C(0xFFFFFFFF));
+}
+
+/* What header and origin say, once they were found good. */
+typedef struct debug_shape {
+    size_t bytes;     /* requested */
+    size_t alignment; /* as asked for, 16 where less was */
+    char *base;       /* the inner block */
+    uint64_t hash;    /* what the rear guard is cut from */
+} debug_shape;
+
+/* block.c, for whoever is not in a hurry. 1 when header and origin are intact. */
+int hm__debug_shape_read(const void *block, debug_shape *shape);
+/* Inner bytes for a request; alignment is a power of two, 16 or more. 0: there is no such block. */
+size_t hm__debug_inner_bytes(size_t bytes, size_t alignment);
+/* Where the user's block starts in an inner block of that many bytes. */
+void *hm__debug_place(void *base, size_t bytes, size_t alignment);
+/* Write header, origin where needed, and rear guard. */
+void hm__debug_shape_write(void *block,
+                           void *base,
+                           size_t bytes,
+                           size_t alignment,
+                           uint64_t low_without_size,
+                           uint64_t high_without_seal);
+
+#endif

@@ -1,0 +1,238 @@
+/* SPDX-License-Identifier: MIT */
+/* Blocks whose edges or stale fill are not as this host left them: which bytes, and whose they were. */
+#include "finding_internal.h"
+
+#include "fill_internal.h"
+
+#define SHOWN_BEFORE 8u
+
+int hm__debug_is_damaged(const void *block)
+{
+    debug_shape shape;
+    return !hm__debug_shape_read(block, &shape) ||
+           hm__debug_rear_load(block, shape.bytes) != hm__debug_rear(shape.hash);
+}
+
+static unsigned guard_byte(uint64_t guard, unsigned at)
+{
+    return (unsigned)(guard >> 8 * at) & 255;
+}
+
+/* "+33: 61 62 63 64 65 66 67 68 | [07] .. .. .. .. .. .. .." : the last of the user's bytes, then the guard's, where
+   only what was overwritten is shown. */
+static void detail_overrun(debug_text *t, const debug_finding *f)
+{
+    const unsigned char *at = f->facts.block;
+    const size_t bytes = f->facts.bytes;
+    const uint64_t expected = f->figures[0];
+    const uint64_t found = f->figures[1];
+    const size_t from = bytes > SHOWN_BEFORE ? bytes - SHOWN_BEFORE : 0;
+    hm__debug_put_label(t, "bytes");
+    hm__debug_put(t, "+");
+    hm__debug_put_number(t, from);
+    hm__debug_put(t, ":");
+    for (size_t i = from; i < bytes; i++) {
+        hm__debug_put(t, " ");
+        hm__debug_put_byte(t, at[i]);
+    }
+    hm__debug_put(t, " |");
+    for (unsigned i = 0; i < DEBUG_GUARD_BYTES; i++) {
+        if (guard_byte(expected, i) == guard_byte(found, i)) {
+            hm__debug_put(t, " ..");
+        } else {
+            hm__debug_put(t, " [");
+            hm__debug_put_byte(t, guard_byte(found, i));
+            hm__debug_put(t, "]");
+        }
+    }
+    hm__debug_put(t, "\n");
+}
+
+/* The header, of which any byte may have changed, then the first of the user's. */
+static void detail_header(debug_text *t, const debug_finding *f)
+{
+    const unsigned char *at = f->facts.block;
+    hm__debug_put_label(t, "bytes");
+    hm__debug_put(t, "-16:");
+    for (int i = -(int)DEBUG_HEADER_BYTES; i < 0; i++) {
+        hm__debug_put(t, " ");
+        hm__debug_put_byte(t, at[i]);
+    }
+    hm__debug_put(t, "\n");
+}
+
+/* The fields stand as they were and only the seal beside the user's bytes is broken. */
+static void detail_underrun(debug_text *t, const debug_finding *f)
+{
+    const unsigned char *at = f->facts.block;
+    const uint64_t expected = f->figures[0];
+    const uint64_t found = f->figures[1];
+    const size_t shown = f->facts.bytes < SHOWN_BEFORE ? f->facts.bytes : SHOWN_BEFORE;
+    hm__debug_put_label(t, "bytes");
+    hm__debug_put(t, "-3:");
+    for (unsigned i = 5; i < 8; i++) {
+        if (guard_byte(expected, i) == guard_byte(found, i)) {
+            hm__debug_put(t, " ..");
+        } else {
+            hm__debug_put(t, " [");
+            hm__debug_put_byte(t, guard_byte(found, i));
+            hm__debug_put(t, "]");
+        }
+    }
+    hm__debug_put(t, " |");
+    for (size_t i = 0; i < shown; i++) {
+        hm__debug_put(t, " ");
+        hm__debug_put_byte(t, at[i]);
+    }
+    hm__debug_put(t, "\n");
+}
+
+/* A short underrun breaks the seal alone: then the fields still lead to a rear guard that agrees with them. Its place is
+   believed only as far as the inner malloc says the block reaches. */
+static int fields_stand(debug_malloc *m, const void *block, uint64_t *expected)
+{
+    const debug_header *header = hm__debug_header(block);
+    const uint64_t low = hm__debug_load(&header->low);
+    const uint64_t high = hm__debug_load(&header->high) & ~DEBUG_SEAL_BITS;
+    const size_t bytes = hm__debug_low_size(low);
+    hm_malloc *inner = m->inner;
+    if (bytes == DEBUG_LONG ||
+        bytes + DEBUG_EDGE_BYTES > HM_LOAD(inner->vtbl)->size_of(inner, header)) {
+        return 0;
+    }
+    const uint64_t hash = hm__debug_mix(block, low, high);
+    *expected = high | hm__debug_seal(hash);
+    return hm__debug_rear_load(block, bytes) == hm__debug_rear(hash);
+}
+
+void hm__debug_damage_facts(debug_malloc *m, const void *block, debug_facts *facts)
+{
+    uint64_t expected;
+    hm__debug_facts_read(block, DEBUG_LIVE, facts);
+    if (!facts->intact && fields_stand(m, block, &expected)) {
+        hm__debug_facts_fields(block, facts);
+    }
+}
+
+static void find_before(const void *block, debug_facts *facts)
+{
+    unsigned state = 0;
+    const char *at = (const char *)block - DEBUG_HEADER_BYTES;
+    for (int step = 0; step < 64; step++) {
+        const char *start = hm__block_map_before(&hm__debug.map, at, 1u << 20, &state);
+        if (!start) {
+            return;
+        }
+        if (state == DEBUG_LIVE || state == DEBUG_FREED) {
+            hm__debug_facts_read(start, state, facts);
+            return;
+        }
+        at = start - 1;
+    }
+}
+
+static void judge_front(debug_finding *f, debug_malloc *m, const void *block)
+{
+    uint64_t expected = 0;
+    if (fields_stand(m, block, &expected)) {
+        hm__debug_facts_fields(block, &f->facts);
+        f->what = "write before the start of a block";
+        f->figures[0] = expected;
+        f->figures[1] = hm__debug_load(&hm__debug_header(block)->high);
+        f->detail = detail_underrun;
+        return;
+    }
+    f->what = "header of a block overwritten";
+    f->detail = detail_header;
+    f->hint =
+        "a write far past the end of the block before it, or far before its own start";
+    find_before(block, &f->culprit);
+}
+
+static void judge_rear(debug_finding *f, const void *block, uint64_t expected)
+{
+    const uint64_t found = hm__debug_rear_load(block, f->facts.bytes);
+    f->what = "write past the end of a block";
+    f->figures[0] = expected;
+    f->figures[1] = found;
+    f->detail = detail_overrun;
+    if ((expected ^ found) >> 8 == 0) {
+        f->hint = (found & 255) == 0 ? "off by one: no room for the terminating NUL"
+                                     : "off by one";
+    }
+}
+
+void hm__debug_judge_damage(debug_malloc *m,
+                            const void *block,
+                            unsigned act,
+                            hm_site *site)
+{
+    static const char *const labels[] = {"freed here", "realloc here", NULL};
+    debug_finding f = {.status = HM_E_CORRUPT, .m = m, .pointer = block};
+    debug_shape shape;
+    f.here = hm__debug_place_here(labels[act], site);
+    hm__debug_walk_begin();
+    hm__debug_facts_read(block, DEBUG_LIVE, &f.facts);
+    if (f.facts.intact && hm__debug_shape_read(block, &shape)) {
+        judge_rear(&f, block, hm__debug_rear(shape.hash));
+    } else {
+        judge_front(&f, m, block);
+    }
+    hm__debug_found(&f);
+    hm__debug_walk_end();
+}
+
+/* How much of the fill is gone; the first place is printed with its bytes. */
+static void detail_stale(debug_text *t, const debug_finding *f)
+{
+    const unsigned char *at = f->facts.block;
+    const size_t bytes = f->facts.bytes;
+    const size_t first = f->figures[0];
+    hm__debug_put_label(t, "bytes");
+    hm__debug_put(t, "+");
+    hm__debug_put_number(t, first);
+    hm__debug_put(t, ":");
+    for (size_t i = first; i < first + 16 && i < bytes; i++) {
+        if (at[i] == DEBUG_STALE) {
+            hm__debug_put(t, " ..");
+        } else {
+            hm__debug_put(t, " [");
+            hm__debug_put_byte(t, at[i]);
+            hm__debug_put(t, "]");
+        }
+    }
+    hm__debug_put(t, "\n");
+}
+
+static size_t first_changed(const debug_malloc *m, const unsigned char *at, size_t bytes)
+{
+    for (size_t i = 0; i < bytes && m->fill != DEBUG_FILL_NONE; i++) {
+        const int filled = m->fill == DEBUG_FILL_ALL || i < DEBUG_FILL_EDGE ||
+                           bytes - i <= DEBUG_FILL_EDGE;
+        if (filled && at[i] != DEBUG_STALE) {
+            return i;
+        }
+    }
+    return bytes;
+}
+
+void hm__debug_found_stale_write(debug_malloc *m, const void *block)
+{
+    debug_finding f = {
+        .status = HM_E_CORRUPT, .what = "write after free", .m = m, .pointer = block};
+    hm__debug_facts_read(block, DEBUG_FREED, &f.facts);
+    if (!f.facts.intact) {
+        f.what = "header of a freed block overwritten";
+        f.detail = detail_header;
+    } else {
+        f.figures[0] = first_changed(m, block, f.facts.bytes);
+        if (f.figures[0] < f.facts.bytes) {
+            f.detail = detail_stale;
+        } else {
+            f.what = "write past the end of a freed block";
+        }
+    }
+    f.hint = "found when the block was about to go back to its allocator";
+    hm__debug_found(&f);
+    __atomic_add_fetch(&m->damaged, 1, __ATOMIC_RELAXED);
+}

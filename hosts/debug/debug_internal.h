@@ -1,0 +1,250 @@
+/* SPDX-License-Identifier: MIT */
+/* The objects of the debug host: what a process, a host, a malloc and a thread keep.
+ *
+ * Locks, outermost first: a host's report, walking, lock. All rank with the hosts' (core/lock_internal.h). */
+#ifndef HM_DEBUG_INTERNAL_H
+#define HM_DEBUG_INTERNAL_H
+
+#include <hostmalloc/debug.h>
+#include <hostmalloc/layer.h>
+
+#include "block_internal.h"
+#include "block_map_internal.h"
+
+#if defined(__GNUC__)
+#define DEBUG_RARE(condition) __builtin_expect(!!(condition), 0)
+#define DEBUG_COLD            __attribute__((noinline, cold))
+#define DEBUG_INLINE          static inline __attribute__((always_inline))
+#else
+#define DEBUG_RARE(condition) (condition)
+#define DEBUG_COLD
+#define DEBUG_INLINE static inline
+#endif
+
+#define DEBUG_NO_LIMIT ((uint64_t)INT64_MAX)
+
+typedef struct debug_host debug_host;
+typedef struct debug_malloc debug_malloc;
+typedef struct debug_thread debug_thread;
+
+/* What one writer counted for one site. Freed is kept apart from allocated, so that each is only ever added to. */
+typedef struct debug_tally {
+    uint64_t blocks; /* relaxed: one writer, any reader */
+    uint64_t bytes;
+    uint64_t freed_blocks;
+    uint64_t freed_bytes;
+    uint64_t
+        peak_bytes; /* of bytes - freed_bytes, which is negative where others' blocks are freed */
+    uint64_t reserved[3];
+} debug_tally;
+
+_Static_assert(sizeof(debug_tally) == 64, "a cache line for a site");
+
+#define DEBUG_GROUP 16u /* tallies made at a time */
+
+/* The tallies of one writer and the blocks it holds back: an unsynchronised malloc has one book, a thread-safe
+   one has one for each thread that used it, and a common one where exited threads' are added up. */
+typedef struct debug_book {
+    debug_tally **groups; /* by site / DEBUG_GROUP; replaced under lock */
+    uint32_t group_count;
+    uint32_t
+        evicting; /* atomic: 1 while blocks go back to the inner malloc; see quarantine.c */
+    int64_t live; /* bytes, by what this book counted */
+    int64_t peak;
+    int64_t told; /* of live, what the malloc's shared figure knows */
+    uint64_t held_bytes;
+    uint16_t first; /* blocks held back are ring[first & mask] up to ring[last & mask] */
+    uint16_t last;
+    uint16_t mask;
+    uint16_t reserved;
+    void **ring; /* NULL: nothing is held back */
+    /* one cache line up to here */
+
+    debug_malloc *owner;
+    debug_thread *thread;    /* NULL: the common book */
+    struct debug_book *next; /* of the malloc; guarded by lock */
+} debug_book;
+
+_Static_assert(offsetof(debug_book, owner) == 64, "hot fields share a line");
+
+struct debug_thread {
+    debug_book **books; /* by number of malloc; replaced under lock */
+    uint32_t book_count;
+    uint32_t number; /* as the core counts threads, cut to what a header holds */
+    uint32_t id;     /* the same, uncut */
+    debug_thread *next;
+};
+
+struct debug_malloc {
+    hm_malloc base;
+    hm_malloc *inner;
+    debug_book *book; /* of an unsynchronised malloc */
+    hm_site *inside_site;
+    uint32_t
+        inside; /* thread inside an unsynchronised malloc, 0: none; a hint, not a lock */
+    uint32_t held_max; /* bytes held back in each book */
+    uint64_t limit;    /* DEBUG_NO_LIMIT: none */
+    uint16_t number;
+    uint8_t generation;
+    uint8_t fill; /* DEBUG_FILL_* */
+    uint32_t number_reserved;
+    /* one cache line up to here */
+
+    debug_host *host;
+    uint32_t references; /* atomic */
+    uint32_t flags;      /* as asked for */
+    uint32_t released;   /* atomic: the last reference is gone */
+    uint32_t told_overlap;
+    uint32_t thread_books; /* made so far; guarded by lock */
+    uint32_t many_books;   /* more than one thread has used it; guarded by lock */
+    int64_t
+        charged; /* atomic; shared live bytes: exact under a limit, else as told by books */
+    int64_t shared_peak; /* atomic */
+    uint64_t denied;     /* atomic */
+    uint64_t failed;     /* atomic */
+    uint64_t damaged;    /* atomic: blocks withdrawn */
+    debug_book *books;   /* guarded by lock; the common one is last */
+    debug_book common;
+    hm_debug ask;
+    const hm_malloc_vtbl *live_vtbl;
+    debug_malloc *next; /* of the host; guarded by lock */
+    char name[40];
+};
+
+_Static_assert(offsetof(debug_malloc, host) == 64, "hot fields share a line");
+
+#define DEBUG_FILL_NONE 0u
+#define DEBUG_FILL_ENDS 1u
+#define DEBUG_FILL_ALL  2u
+
+/* A finding that was printed: the next of its kind at the same places is only counted. */
+typedef struct debug_seen {
+    const char *what;
+    uint32_t allocated_site;
+    uint32_t site;
+    uint32_t number;
+    uint32_t reserved;
+    uint64_t times;
+} debug_seen;
+#define DEBUG_SEEN_MAX 128u
+
+struct debug_host {
+    hm_layer_host layer;
+    hm_debug ask;
+    uint32_t fill;         /* DEBUG_FILL_* */
+    uint32_t held_entries; /* power of two, or 0 */
+    uint32_t held_bytes;
+    uint32_t released; /* mallocs released and empty; guarded by lock */
+    int leaks;
+    int fd;
+    hm_lock report;    /* one finding at a time; guards the next four */
+    uint32_t findings; /* printed in full */
+    uint32_t kinds;    /* entries of seen */
+    uint64_t repeats;  /* like an earlier one, or past the end of seen */
+    debug_seen seen[DEBUG_SEEN_MAX];
+    debug_malloc *mallocs; /* guarded by lock */
+    debug_host *next;      /* of the process; guarded by lock */
+};
+
+typedef struct debug_process {
+    const hm_core *core;
+    hm__block_map map;
+    hm_lock lock;     /* guards lists, numbers, and the shape of books */
+    hm_lock walking;  /* held by whoever reads headers of blocks not its own */
+    uint32_t walkers; /* atomic: blocks must stay where they are */
+    debug_malloc *
+        *mallocs; /* by number; DEBUG_OWNER_MAX + 1 of them, NULL: free number */
+    uint32_t last_number;
+    debug_thread *threads;
+    debug_host *hosts;
+    uint32_t thread_key;
+    uint32_t started; /* guarded by lock */
+} debug_process;
+
+extern debug_process hm__debug;
+extern _Thread_local debug_thread *hm__debug_me;
+
+/* process.c */
+hm_status hm__debug_start(hm_error *err);
+debug_thread *hm__debug_attach(void); /* hm__debug_me, made if need be; NULL: no memory */
+uint32_t hm__debug_number_take(debug_malloc *m); /* 0: none left; lock held */
+void hm__debug_number_give(uint32_t number);     /* lock held */
+debug_malloc *
+hm__debug_malloc_of(uint32_t number); /* NULL when there is none (any more) */
+/* Between the two, blocks stay readable: nothing goes back to inner mallocs but by the caller itself. */
+void hm__debug_walk_begin(void); /* may be nested */
+void hm__debug_walk_end(void);
+int hm__debug_walk_mine(void); /* the calling thread is between the two */
+
+/* host.c */
+hm_status
+hm__debug_describe(const hm_core *core, const hm_host_info *const **list, size_t *count);
+
+/* object.c: life of a malloc */
+hm_status hm__debug_malloc_create(hm_host *self,
+                                  const hm_malloc_opts *opts,
+                                  hm_malloc **out,
+                                  hm_error *err);
+void hm__debug_malloc_discard(debug_malloc *m); /* host is going: nothing refers to it */
+void hm__debug_malloc_retain(hm_malloc *self);
+void hm__debug_malloc_release(hm_malloc *self);
+hm_status hm__debug_malloc_reset(hm_malloc *self);
+void hm__debug_malloc_close(hm_malloc *self);
+void hm__debug_malloc_trim(hm_malloc *self);
+
+void hm__debug_malloc_flush(debug_malloc *m); /* everything held back, in all books */
+
+/* malloc.c: by HM_MALLOC_THREADSAFE */
+extern const hm_malloc_vtbl hm__debug_tables[2];
+
+/* slow.c: the same without haste */
+void *hm__debug_alloc_slow(debug_malloc *m,
+                           size_t size,
+                           size_t alignment,
+                           hm_level level,
+                           hm_site *site,
+                           int zeroed);
+/* claimed: the block is in state FREED already, by the caller. */
+hm_status hm__debug_free_slow(debug_malloc *m,
+                              void *block,
+                              size_t size,
+                              size_t alignment,
+                              hm_site *site,
+                              int claimed);
+void *hm__debug_realloc(hm_malloc *self,
+                        void *block,
+                        size_t old_size,
+                        size_t size,
+                        hm_level level,
+                        hm_site *site);
+void hm__debug_overlap(debug_malloc *m, hm_site *site);
+/* The map's byte for the block of a fresh inner block, its leaf made; NULL: header is NULL, or it was given back. */
+uint8_t *hm__debug_state_make(debug_malloc *m, debug_header *header, size_t whole);
+
+/* released.c: the table of a malloc whose last reference is gone */
+extern const hm_malloc_vtbl hm__debug_released;
+
+/* ask.c */
+extern const hm_debug_vtbl hm__debug_ask_host;
+extern const hm_debug_vtbl hm__debug_ask_malloc;
+
+/* query.c */
+size_t hm__debug_size_of(hm_malloc *self, const void *block);
+size_t hm__debug_good_size(hm_malloc *self, size_t size);
+int hm__debug_owns(hm_malloc *self, const void *block);
+hm_status hm__debug_describe_block(hm_malloc *self, const void *block, hm_block *out);
+hm_status hm__debug_walk(hm_malloc *self, hm_visit *visit, void *context);
+hm_status hm__debug_stats(hm_malloc *self, hm_stats *out);
+hm_status hm__debug_find(hm_malloc *self, const char *interface_name, void **out);
+
+static inline debug_malloc *hm__debug_from(hm_malloc *self)
+{
+    return (debug_malloc *)self; /* base is the first member */
+}
+
+static inline debug_host *hm__debug_host_from(hm_host *self)
+{
+    return (debug_host *)self; /* layer.base is the first member */
+}
+
+#endif

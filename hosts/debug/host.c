@@ -1,0 +1,278 @@
+/* SPDX-License-Identifier: MIT */
+/* The debug host: its options, its life, and what it passes on. */
+#include "finding_internal.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static const hm_option option_report = {
+    sizeof(hm_option),
+    "report",
+    HM_OPTION_TEXT,
+    0,
+    NULL,
+    "file for reports, \"%p\" in it is the process number; standard error when not set",
+    NULL};
+static const hm_option option_leaks = {
+    sizeof(hm_option),
+    "leaks",
+    HM_OPTION_BOOL,
+    0,
+    "yes",
+    "report blocks still live when the host is released, or the process ends",
+    NULL};
+static const hm_option option_fill = {
+    sizeof(hm_option),
+    "fill",
+    HM_OPTION_CHOICE,
+    0,
+    "ends",
+    "pattern in fresh and freed blocks: none, the first and last 64 bytes, or all",
+    "none|ends|all"};
+static const hm_option option_quarantine = {sizeof(hm_option),
+                                            "quarantine",
+                                            HM_OPTION_NUMBER,
+                                            0,
+                                            "16",
+                                            "freed blocks held back by each malloc and "
+                                            "thread, to name double frees; at most 32768",
+                                            NULL};
+
+static const hm_option *const options[] = {&option_report, &option_leaks, &option_fill,
+                                           &option_quarantine};
+
+#define HELD_ENTRIES_MAX 32768u
+#define HELD_BYTES       65536u
+
+static void host_report_end(debug_host *host)
+{
+    if (host->leaks || host->findings || host->repeats) {
+        hm__debug_report_closing(host);
+    }
+}
+
+/* Hosts nobody releases still owe their report. Not in a child of fork: its blocks are the parent's too. */
+static uint32_t exit_process;
+
+static void at_exit(void)
+{
+    if (hm__debug.core->process_id() != exit_process) {
+        return;
+    }
+    for (debug_host *host = hm__debug.hosts; host; host = host->next) {
+        host_report_end(host);
+    }
+}
+
+static void at_exit_register(void)
+{
+    static uint32_t registered;
+    exit_process = hm__debug.core->process_id();
+    if (!__atomic_exchange_n(&registered, 1, __ATOMIC_RELAXED)) {
+        atexit(at_exit);
+    }
+}
+
+static void host_retain(hm_host *self)
+{
+    __atomic_add_fetch(&hm__debug_host_from(self)->layer.references, 1, __ATOMIC_RELAXED);
+}
+
+static void host_free(debug_host *host)
+{
+    const hm_core *core = hm__debug.core;
+    if (host->fd != 2) {
+        core->file_close(host->fd);
+    }
+    hm_host_release(host->layer.inner);
+    core->memory_free(host, host->layer.bytes);
+}
+
+static void host_end(debug_host *host)
+{
+    host_report_end(host);
+    hm__debug.core->lock(&hm__debug.lock);
+    debug_host **place = &hm__debug.hosts;
+    while (*place != host) {
+        place = &(*place)->next;
+    }
+    *place = host->next;
+    hm__debug.core->unlock(&hm__debug.lock);
+    while (host->mallocs) {
+        debug_malloc *m = host->mallocs;
+        host->mallocs = m->next;
+        hm__debug_malloc_discard(m);
+    }
+    host_free(host);
+}
+
+static void host_release(hm_host *self)
+{
+    debug_host *host = hm__debug_host_from(self);
+    if (__atomic_sub_fetch(&host->layer.references, 1, __ATOMIC_ACQ_REL) == 0) {
+        host_end(host);
+    }
+}
+
+static hm_status host_find(hm_host *self, const char *interface_name, void **out)
+{
+    debug_host *host = hm__debug_host_from(self);
+    if (!out || !interface_name) {
+        return HM_E_INVALID;
+    }
+    if (strcmp(interface_name, "debug") == 0) {
+        *out = &host->ask;
+        return HM_OK;
+    }
+    return host->layer.inner->vtbl->find(host->layer.inner, interface_name, out);
+}
+
+/* Pages, load and notifications are the inner host's affair. Filled in once, before the first host is made. */
+static hm_host_vtbl host_vtbl;
+
+static void vtbl_fill(void)
+{
+    hm_host_vtbl table = *hm__debug.core->host_forward;
+    table.size = sizeof(table);
+    table.retain = host_retain;
+    table.release = host_release;
+    table.create_malloc = hm__debug_malloc_create;
+    table.find = host_find;
+    hm__debug.core->lock(&hm__debug.lock);
+    if (!host_vtbl.size) {
+        host_vtbl = table;
+    }
+    hm__debug.core->unlock(&hm__debug.lock);
+}
+
+/* "%p" becomes the process number. 0: the path is too long. */
+static int path_expand(char *to, size_t size, const char *from)
+{
+    size_t at = 0;
+    for (; *from; from++) {
+        char digits[16];
+        size_t count = 0;
+        if (from[0] == '%' && from[1] == 'p') {
+            uint32_t process = hm__debug.core->process_id();
+            for (; process; process /= 10) {
+                digits[count++] = (char)('0' + process % 10);
+            }
+            from++;
+        } else {
+            digits[count++] = *from;
+        }
+        if (at + count >= size) {
+            return 0;
+        }
+        while (count) {
+            to[at++] = digits[--count];
+        }
+    }
+    to[at] = '\0';
+    return 1;
+}
+
+static hm_status report_open(debug_host *host, const char *path, hm_error *err)
+{
+    const hm_core *core = hm__debug.core;
+    char expanded[1024];
+    if (!path) {
+        return HM_OK;
+    }
+    if (!path_expand(expanded, sizeof(expanded), path)) {
+        return core->error_set(err, HM_E_INVALID, "host:debug",
+                               "report: the path is longer than %u characters",
+                               (unsigned)sizeof(expanded) - 1);
+    }
+    const int fd = core->file_create(expanded, 0);
+    if (fd < 0) {
+        return core->error_set(err, HM_E_OS, "host:debug", "report: cannot write %s",
+                               expanded);
+    }
+    host->fd = fd;
+    return HM_OK;
+}
+
+static hm_status
+options_read(debug_host *host, const hm_option_values *values, hm_error *err)
+{
+    const hm_core *core = hm__debug.core;
+    const char *fill = core->option_text(values, "fill");
+    const uint64_t entries = core->option_number(values, "quarantine");
+    if (entries > HELD_ENTRIES_MAX) {
+        return core->error_set(err, HM_E_INVALID, "host:debug",
+                               "quarantine: %llu blocks, expected at most %u",
+                               (unsigned long long)entries, HELD_ENTRIES_MAX);
+    }
+    host->leaks = core->option_bool(values, "leaks");
+    host->fill = strcmp(fill, "none") == 0  ? DEBUG_FILL_NONE
+                 : strcmp(fill, "all") == 0 ? DEBUG_FILL_ALL
+                                            : DEBUG_FILL_ENDS;
+    host->held_bytes = HELD_BYTES;
+    if (entries) {
+        host->held_entries = 1;
+        while (host->held_entries < entries) {
+            host->held_entries *= 2;
+        }
+    }
+    return report_open(host, core->option_text(values, "report"), err);
+}
+
+static hm_status
+host_open(const hm_option_values *values, hm_host *inner, hm_host **out, hm_error *err)
+{
+    const hm_core *core = hm__debug.core;
+    void *found = NULL;
+    *out = NULL;
+    if (inner->vtbl->find(inner, "debug", &found) == HM_OK) {
+        return core->error_set(err, HM_E_INVALID, "host:debug",
+                               "there is a debug host inside already; one sees all");
+    }
+    hm_status status = hm__debug_start(err);
+    if (status != HM_OK) {
+        return status;
+    }
+    vtbl_fill();
+    debug_host *host = core->memory_alloc(sizeof(*host));
+    if (!host) {
+        return core->error_set(err, HM_E_NOMEM, "host:debug", "no memory for a host");
+    }
+    host->fd = 2;
+    host->ask.vtbl = &hm__debug_ask_host;
+    status = options_read(host, values, err);
+    if (status != HM_OK) {
+        core->memory_free(host, sizeof(*host));
+        return status;
+    }
+    hm_layer_host_init(&host->layer, &host_vtbl, inner, sizeof(*host));
+    core->lock(&hm__debug.lock);
+    host->next = hm__debug.hosts;
+    hm__debug.hosts = host;
+    core->unlock(&hm__debug.lock);
+    at_exit_register();
+    *out = &host->layer.base;
+    return HM_OK;
+}
+
+static const hm_host_info info = {
+    .size = sizeof(hm_host_info),
+    .abi = HM_ABI,
+    .kind = HM_KIND_LAYER,
+    .name = "debug",
+    .summary = "knows the line of every live block; finds leaks, double and wrong frees, "
+               "overwritten edges",
+    .version = HM_VERSION,
+    .options = options,
+    .option_count = sizeof(options) / sizeof(options[0]),
+    .open = host_open,
+};
+
+hm_status
+hm__debug_describe(const hm_core *core, const hm_host_info *const **list, size_t *count)
+{
+    static const hm_host_info *const infos[] = {&info};
+    hm__debug.core = core;
+    *list = infos;
+    *count = 1;
+    return HM_OK;
+}

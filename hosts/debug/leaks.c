@@ -1,0 +1,252 @@
+/* SPDX-License-Identifier: MIT */
+/* What is live, by site, sorted by bytes: on request, and as the leak report when a host goes. */
+#include "finding_internal.h"
+
+#include "ledger_internal.h"
+
+typedef struct live_row {
+    uint32_t site;
+    uint32_t reserved;
+    uint64_t blocks;
+    uint64_t bytes;
+} live_row;
+
+typedef struct live_list {
+    live_row *rows; /* NULL: no memory for them, the totals still hold */
+    size_t room;
+    size_t count;
+    uint64_t blocks;
+    uint64_t bytes;
+    uint64_t sites;
+} live_list;
+
+static uint32_t groups_of(const debug_host *host, const debug_malloc *only)
+{
+    uint32_t groups = 0;
+    for (const debug_malloc *m = host->mallocs; m; m = m->next) {
+        if (!only || m == only) {
+            const uint32_t own = hm__debug_malloc_groups(m);
+            groups = own > groups ? own : groups;
+        }
+    }
+    return groups;
+}
+
+static void list_site(live_list *list,
+                      const debug_host *host,
+                      const debug_malloc *only,
+                      uint32_t site)
+{
+    debug_tally sum = {0};
+    for (const debug_malloc *m = host->mallocs; m; m = m->next) {
+        if (!only || m == only) {
+            hm__debug_site_sum(m, site, &sum);
+        }
+    }
+    const uint64_t blocks = sum.blocks - sum.freed_blocks;
+    if (blocks) {
+        const uint64_t bytes = sum.bytes - sum.freed_bytes;
+        list->blocks += blocks;
+        list->bytes += bytes;
+        list->sites++;
+        if (list->count < list->room) {
+            list->rows[list->count++] = (live_row){site, 0, blocks, bytes};
+        }
+    }
+}
+
+static void
+list_collect(live_list *list, const debug_host *host, const debug_malloc *only)
+{
+    const hm_core *core = hm__debug.core;
+    *list = (live_list){0};
+    core->lock(&hm__debug.lock);
+    const uint32_t sites = groups_of(host, only) * DEBUG_GROUP;
+    if (sites) {
+        list->rows = core->pages_map(sites * sizeof(live_row));
+        list->room = list->rows ? sites : 0;
+    }
+    for (uint32_t site = 0; site < sites; site++) {
+        list_site(list, host, only, site);
+    }
+    core->unlock(&hm__debug.lock);
+}
+
+static void list_free(live_list *list)
+{
+    if (list->rows) {
+        hm__debug.core->pages_unmap(list->rows, list->room * sizeof(live_row));
+    }
+}
+
+/* Fewer bytes, then fewer blocks, then the later site: what belongs further down. */
+static int is_less(const live_row *a, const live_row *b)
+{
+    if (a->bytes != b->bytes) {
+        return a->bytes < b->bytes;
+    }
+    return a->blocks != b->blocks ? a->blocks < b->blocks : a->site > b->site;
+}
+
+static void sift_down(live_row *rows, size_t at, size_t count)
+{
+    for (size_t child; (child = 2 * at + 1) < count; at = child) {
+        if (child + 1 < count && is_less(&rows[child + 1], &rows[child])) {
+            child++;
+        }
+        if (!is_less(&rows[child], &rows[at])) {
+            return;
+        }
+        const live_row swap = rows[at];
+        rows[at] = rows[child];
+        rows[child] = swap;
+    }
+}
+
+/* Heap sort, the least on top: in place, and libc's qsort may allocate. */
+static void list_sort(live_list *list)
+{
+    for (size_t i = list->count / 2; i--;) {
+        sift_down(list->rows, i, list->count);
+    }
+    for (size_t last = list->count; last-- > 1;) {
+        const live_row least = list->rows[0];
+        list->rows[0] = list->rows[last];
+        list->rows[last] = least;
+        sift_down(list->rows, 0, last);
+    }
+}
+
+static void put_share(debug_text *t, uint64_t part, uint64_t whole)
+{
+    const uint64_t permille =
+        whole ? (part > UINT64_MAX / 1000 ? part / (whole / 1000) : part * 1000 / whole)
+              : 0;
+    hm__debug_put_right(t, permille / 10, 30);
+    hm__debug_put(t, ".");
+    hm__debug_put_number(t, permille % 10);
+    hm__debug_put(t, "%");
+}
+
+static void put_list(debug_text *t, int fd, live_list *list)
+{
+    hm__debug_put(t, "    blocks         bytes    share  site\n");
+    list_sort(list);
+    for (size_t i = 0; i < list->count; i++) {
+        const live_row *row = &list->rows[i];
+        hm__debug_put_right(t, row->blocks, 10);
+        hm__debug_put_right(t, row->bytes, 24);
+        put_share(t, row->bytes, list->bytes);
+        hm__debug_put(t, "  ");
+        hm__debug_put_site(t, hm__debug.core->site_from_id(row->site));
+        hm__debug_put(t, "\n");
+        if (t->length > sizeof(t->text) - 1024) {
+            hm__debug_text_send(t, fd);
+        }
+    }
+    if (list->count < list->sites) {
+        hm__debug_put(t, "    (no memory to list the sites)\n");
+    }
+    hm__debug_put_right(t, list->blocks, 10);
+    hm__debug_put_right(t, list->bytes, 24);
+    hm__debug_put(t, "           total of ");
+    hm__debug_put_count(t, list->sites, "site\n", "sites\n");
+}
+
+/* Mistakes that were only counted, because one like them had been printed. */
+static void put_repeats(debug_text *t, int fd, const debug_host *host)
+{
+    for (uint32_t i = 0; i < host->kinds; i++) {
+        const debug_seen *seen = &host->seen[i];
+        if (seen->times > 1) {
+            hm__debug_put(t, "==hostmalloc== ");
+            hm__debug_put_number(t, seen->times - 1);
+            hm__debug_put(t, " more like ERROR #");
+            hm__debug_put_number(t, seen->number);
+            hm__debug_put(t, " ");
+            hm__debug_put(t, seen->what);
+            hm__debug_put(t, "\n");
+        }
+        if (t->length > sizeof(t->text) - 1024) {
+            hm__debug_text_send(t, fd);
+        }
+    }
+}
+
+static void put_summary(debug_text *t,
+                        const debug_host *host,
+                        const live_list *list,
+                        const char *kind)
+{
+    hm__debug_put(t, "==hostmalloc== SUMMARY: ");
+    hm__debug_put_count(t, host->findings + host->repeats, "error", "errors");
+    hm__debug_put(t, ", ");
+    hm__debug_put_count(t, list->blocks, "block", "blocks");
+    hm__debug_put(t, " and ");
+    hm__debug_put_count(t, list->bytes, "byte ", "bytes ");
+    hm__debug_put(t, kind);
+    hm__debug_put(t, " at ");
+    hm__debug_put_count(t, list->sites, "site\n", "sites\n");
+}
+
+static void report(debug_host *host,
+                   int fd,
+                   const debug_malloc *only,
+                   const char *title,
+                   const char *kind)
+{
+    const hm_core *core = hm__debug.core;
+    live_list list;
+    debug_text text;
+    list_collect(&list, host, only);
+    core->lock(&host->report);
+    hm__debug_text_start(&text);
+    if (list.blocks) {
+        hm__debug_put(&text, "==hostmalloc== ");
+        hm__debug_put(&text, title);
+        if (only) {
+            hm__debug_put(&text, ", malloc \"");
+            hm__debug_put(&text, only->name);
+            hm__debug_put(&text, "\"");
+        }
+        hm__debug_put(&text, "\n");
+        put_list(&text, fd, &list);
+    }
+    put_repeats(&text, fd, host);
+    if (list.blocks || host->findings || host->repeats) {
+        put_summary(&text, host, &list, kind);
+    }
+    if (text.length) {
+        hm__debug_text_send(&text, fd);
+    }
+    core->unlock(&host->report);
+    list_free(&list);
+}
+
+void hm__debug_report_live(debug_host *host, int fd, const debug_malloc *only)
+{
+    report(host, fd, only, "LIVE blocks", "live");
+}
+
+void hm__debug_report_closing(debug_host *host)
+{
+    report(host, host->fd, NULL, "LEAK: blocks never freed", "leaked");
+}
+
+void hm__debug_report_unreleased(debug_malloc *m, uint64_t blocks, uint64_t bytes)
+{
+    debug_host *host = m->host;
+    debug_text text;
+    if (!host->leaks) {
+        return;
+    }
+    hm__debug_text_start(&text);
+    hm__debug_put(&text, "==hostmalloc== malloc \"");
+    hm__debug_put(&text, m->name);
+    hm__debug_put(&text, "\" was released with ");
+    hm__debug_put_count(&text, blocks, "block", "blocks");
+    hm__debug_put(&text, " of ");
+    hm__debug_put_count(&text, bytes, "byte", "bytes");
+    hm__debug_put(&text, " live\n");
+    hm__debug_text_send(&text, host->fd);
+}

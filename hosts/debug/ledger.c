@@ -1,0 +1,271 @@
+/* SPDX-License-Identifier: MIT */
+/* Books: made, added up, folded into the common one when their thread goes. */
+#include "ledger_internal.h"
+
+#include <string.h>
+
+static void lock(void)
+{
+    hm__debug.core->lock(&hm__debug.lock);
+}
+
+static void unlock(void)
+{
+    hm__debug.core->unlock(&hm__debug.lock);
+}
+
+/* Make the group of a site in one book; lock held. */
+static debug_tally *group_make(debug_book *book, uint32_t group)
+{
+    const hm_core *core = hm__debug.core;
+    if (group >= book->group_count) {
+        uint32_t count = book->group_count ? book->group_count : 4;
+        while (count <= group) {
+            count *= 2;
+        }
+        debug_tally **wider = core->memory_alloc(count * sizeof(debug_tally *));
+        if (!wider) {
+            return NULL;
+        }
+        if (book->group_count) {
+            memcpy(wider, book->groups, book->group_count * sizeof(debug_tally *));
+            core->memory_free(book->groups, book->group_count * sizeof(debug_tally *));
+        }
+        book->groups = wider;
+        book->group_count = count;
+    }
+    if (!book->groups[group]) {
+        book->groups[group] = core->memory_alloc(DEBUG_GROUP * sizeof(debug_tally));
+    }
+    return book->groups[group];
+}
+
+/* The common book gets the group too, so that a block counted anywhere can later be counted out there: a free
+   must not fail for lack of memory. */
+debug_tally *hm__debug_tally_make(debug_book *book, uint32_t site)
+{
+    const uint32_t group = site / DEBUG_GROUP;
+    lock();
+    debug_tally *tallies = group_make(&book->owner->common, group);
+    if (tallies && book != &book->owner->common) {
+        tallies = group_make(book, group);
+    }
+    unlock();
+    return tallies ? tallies + site % DEBUG_GROUP : NULL;
+}
+
+/* Room for the book in its thread's table; lock held. */
+static int table_reserve(debug_thread *thread, uint32_t number)
+{
+    const hm_core *core = hm__debug.core;
+    if (number < thread->book_count) {
+        return 1;
+    }
+    uint32_t count = thread->book_count ? thread->book_count : 16;
+    while (count <= number) {
+        count *= 2;
+    }
+    debug_book **wider = core->memory_alloc(count * sizeof(debug_book *));
+    if (!wider) {
+        return 0;
+    }
+    if (thread->book_count) {
+        memcpy(wider, thread->books, thread->book_count * sizeof(debug_book *));
+        core->memory_free(thread->books, thread->book_count * sizeof(debug_book *));
+    }
+    thread->books = wider;
+    thread->book_count = count;
+    return 1;
+}
+
+static int ring_make(debug_book *book)
+{
+    const int holds = book->thread || !(book->owner->base.flags & HM_MALLOC_THREADSAFE);
+    const uint32_t entries = holds ? book->owner->host->held_entries : 0;
+    if (entries) {
+        book->ring = hm__debug.core->memory_alloc(entries * sizeof(void *));
+        book->mask = (uint16_t)(entries - 1);
+    }
+    return !entries || book->ring;
+}
+
+debug_book *hm__debug_book_make(debug_malloc *m, debug_thread *thread)
+{
+    debug_book *book = thread ? hm__debug.core->memory_alloc(sizeof(*book)) : &m->common;
+    if (!book) {
+        return NULL;
+    }
+    book->owner = m;
+    book->thread = thread;
+    lock();
+    const int made = ring_make(book) && (!thread || table_reserve(thread, m->number));
+    if (made) {
+        book->next = m->books;
+        m->books = book;
+        if (thread) {
+            m->many_books += m->thread_books++ > 0;
+            thread->books[m->number] = book;
+        }
+    }
+    unlock();
+    if (!made && thread) {
+        hm__debug.core->memory_free(book->ring,
+                                    ((size_t)book->mask + 1) * sizeof(void *));
+        hm__debug.core->memory_free(book, sizeof(*book));
+    }
+    return made ? book : NULL;
+}
+
+static void peak_raise(int64_t *peak, int64_t seen)
+{
+    int64_t before = DEBUG_GET(*peak);
+    while (seen > before &&
+           !__atomic_compare_exchange_n(peak, &before, seen, 0, __ATOMIC_RELAXED,
+                                        __ATOMIC_RELAXED)) {
+    }
+}
+
+void hm__debug_book_tell(debug_book *book)
+{
+    debug_malloc *m = book->owner;
+    if (m->limit != DEBUG_NO_LIMIT) {
+        return; /* charged is exact there already */
+    }
+    const int64_t news = book->live - book->told;
+    book->told = book->live;
+    peak_raise(&m->shared_peak, __atomic_add_fetch(&m->charged, news, __ATOMIC_RELAXED));
+}
+
+int hm__debug_charge(debug_malloc *m, size_t bytes)
+{
+    const int64_t live =
+        __atomic_add_fetch(&m->charged, (int64_t)bytes, __ATOMIC_RELAXED);
+    if ((uint64_t)live > m->limit) {
+        hm__debug_uncharge(m, bytes);
+        return 0;
+    }
+    peak_raise(&m->shared_peak, live);
+    return 1;
+}
+
+void hm__debug_uncharge(debug_malloc *m, size_t bytes)
+{
+    __atomic_sub_fetch(&m->charged, (int64_t)bytes, __ATOMIC_RELAXED);
+}
+
+static void tally_add_freed(debug_tally *sum, const debug_tally *part)
+{
+    sum->freed_blocks += __atomic_load_n(&part->freed_blocks, __ATOMIC_ACQUIRE);
+    sum->freed_bytes += __atomic_load_n(&part->freed_bytes, __ATOMIC_ACQUIRE);
+}
+
+static void tally_add_made(debug_tally *sum, const debug_tally *part)
+{
+    sum->blocks += DEBUG_GET(part->blocks);
+    sum->bytes += DEBUG_GET(part->bytes);
+    sum->peak_bytes += DEBUG_GET(part->peak_bytes);
+}
+
+void hm__debug_book_fold(debug_book *book)
+{
+    debug_malloc *m = book->owner;
+    hm__debug_book_tell(book);
+    for (uint32_t group = 0; group < book->group_count; group++) {
+        const debug_tally *from = book->groups[group];
+        for (uint32_t i = 0; from && i < DEBUG_GROUP; i++) {
+            if (from[i].blocks || from[i].freed_blocks) {
+                tally_add_freed(&m->common.groups[group][i], &from[i]);
+                tally_add_made(&m->common.groups[group][i], &from[i]);
+            }
+        }
+    }
+    m->common.live += book->live;
+    if (book->peak > m->common.peak) {
+        m->common.peak = book->peak;
+    }
+}
+
+void hm__debug_book_free(debug_book *book)
+{
+    const hm_core *core = hm__debug.core;
+    for (uint32_t group = 0; group < book->group_count; group++) {
+        core->memory_free(book->groups[group], DEBUG_GROUP * sizeof(debug_tally));
+    }
+    core->memory_free(book->groups, book->group_count * sizeof(debug_tally *));
+    if (book->ring) {
+        core->memory_free(book->ring, ((size_t)book->mask + 1) * sizeof(void *));
+    }
+    if (book->thread) {
+        debug_book **place = &book->owner->books;
+        while (*place != book) {
+            place = &(*place)->next;
+        }
+        *place = book->next;
+        book->thread->books[book->owner->number] = NULL;
+        core->memory_free(book, sizeof(*book));
+    }
+}
+
+void hm__debug_count_free_common(debug_malloc *m, uint32_t site, size_t bytes)
+{
+    lock();
+    debug_tally *tally = hm__debug_tally(&m->common, site);
+    if (tally) {
+        hm__debug_count_free(&m->common, tally, bytes, 0);
+        hm__debug_book_tell(&m->common);
+    }
+    unlock();
+}
+
+void hm__debug_malloc_sum(const debug_malloc *m, debug_tally *sum, uint64_t *held)
+{
+    memset(sum, 0, sizeof(*sum));
+    *held = 0;
+    for (const debug_book *book = m->books; book; book = book->next) {
+        *held += DEBUG_GET(book->held_bytes);
+    }
+    const uint32_t sites = hm__debug_malloc_groups(m) * DEBUG_GROUP;
+    for (uint32_t site = 0; site < sites; site++) {
+        hm__debug_site_sum(m, site, sum);
+    }
+}
+
+uint32_t hm__debug_malloc_groups(const debug_malloc *m)
+{
+    return m->common.group_count;
+}
+
+/* Every book's frees are read before any book's allocations: writers go on meanwhile, and more must never seem
+   freed than was allocated. */
+void hm__debug_site_sum(const debug_malloc *m, uint32_t site, debug_tally *sum)
+{
+    for (const debug_book *book = m->books; book; book = book->next) {
+        const debug_tally *tally = hm__debug_tally(book, site);
+        if (tally) {
+            tally_add_freed(sum, tally);
+        }
+    }
+    for (const debug_book *book = m->books; book; book = book->next) {
+        const debug_tally *tally = hm__debug_tally(book, site);
+        if (tally) {
+            tally_add_made(sum, tally);
+        }
+    }
+}
+
+/* Exact while one thread alone has used the malloc, or under a limit; otherwise up to DEBUG_TELL_BYTES a
+   thread too low. */
+uint64_t hm__debug_malloc_peak(const debug_malloc *m)
+{
+    int64_t peak = DEBUG_GET(m->shared_peak);
+    int64_t live = 0;
+    for (const debug_book *book = m->books; book; book = book->next) {
+        const int64_t own = DEBUG_GET(book->peak);
+        live += DEBUG_GET(book->live);
+        if (!m->many_books && own > peak) {
+            peak = own;
+        }
+    }
+    peak = live > peak ? live : peak;
+    return peak > 0 ? (uint64_t)peak : 0;
+}

@@ -1,0 +1,295 @@
+/* SPDX-License-Identifier: MIT */
+/* Life of a malloc of the debug host. The object outlives its last reference until its host goes, so that a
+ * use after the release is a report. */
+#include "debug_internal.h"
+
+#include "fill_internal.h"
+#include "finding_internal.h"
+#include "ledger_internal.h"
+#include "quarantine_internal.h"
+
+/* Released objects that are kept so; the oldest go first. */
+#define RELEASED_KEPT 1024u
+
+static int is_shared(const debug_malloc *m)
+{
+    return (m->base.flags & HM_MALLOC_THREADSAFE) != 0;
+}
+
+static void name_copy(char *to, size_t size, const char *name)
+{
+    const char *from = name ? name : "malloc";
+    size_t i = 0;
+    for (; from[i] && i + 1 < size; i++) {
+        to[i] = from[i];
+    }
+    to[i] = '\0';
+}
+
+/* Executable blocks are the inner host's affair; it must leave them writable, for the header and guard. */
+static hm_status
+inner_create(debug_host *host, const hm_malloc_opts *opts, hm_malloc **out, hm_error *err)
+{
+    const hm_malloc_opts asked = {.size = sizeof(asked),
+                                  .name = opts->name,
+                                  .flags = opts->flags &
+                                           (HM_MALLOC_THREADSAFE | HM_MALLOC_EXECUTABLE)};
+    hm_host *inner = host->layer.inner;
+    hm_status status = inner->vtbl->create_malloc(inner, &asked, out, err);
+    if (status == HM_OK) {
+        status = hm__debug.core->malloc_validate(*out, err);
+    }
+    return status;
+}
+
+static hm_status malloc_make(debug_host *host,
+                             const hm_malloc_opts *opts,
+                             hm_malloc *inner,
+                             debug_malloc **out)
+{
+    const hm_core *core = hm__debug.core;
+    debug_malloc *m = core->memory_alloc(sizeof(*m));
+    if (!m) {
+        return HM_E_NOMEM;
+    }
+    const int shared = (opts->flags & HM_MALLOC_THREADSAFE) != 0;
+    m->base.vtbl = &hm__debug_tables[shared];
+    m->base.flags = opts->flags | HM_MALLOC_DEBUG | HM_MALLOC_EXACT;
+    m->inner = inner;
+    m->book = shared ? NULL : &m->common;
+    m->limit = opts->limit && opts->limit < DEBUG_NO_LIMIT ? opts->limit : DEBUG_NO_LIMIT;
+    m->fill = (uint8_t)host->fill;
+    m->held_max = host->held_bytes;
+    m->host = host;
+    m->references = 1;
+    m->ask.vtbl = &hm__debug_ask_malloc;
+    name_copy(m->name, sizeof(m->name), opts->name);
+    core->lock(&hm__debug.lock);
+    const uint32_t number = hm__debug_number_take(m);
+    m->number = (uint16_t)number;
+    core->unlock(&hm__debug.lock);
+    if (!number || !hm__debug_book_make(m, NULL)) {
+        if (number) {
+            core->lock(&hm__debug.lock);
+            hm__debug_number_give(number);
+            core->unlock(&hm__debug.lock);
+        }
+        core->memory_free(m, sizeof(*m));
+        return HM_E_NOMEM;
+    }
+    *out = m;
+    return HM_OK;
+}
+
+hm_status hm__debug_malloc_create(hm_host *self,
+                                  const hm_malloc_opts *opts,
+                                  hm_malloc **out,
+                                  hm_error *err)
+{
+    const hm_core *core = hm__debug.core;
+    debug_host *host = hm__debug_host_from(self);
+    hm_malloc_opts asked;
+    if (!out) {
+        return core->error_set(err, HM_E_INVALID, "host:debug", "out is NULL");
+    }
+    *out = NULL;
+    const uint32_t supported = HM_MALLOC_THREADSAFE | HM_MALLOC_EXECUTABLE |
+                               HM_MALLOC_SCOPED | HM_MALLOC_ONE_THREAD | HM_MALLOC_EXACT;
+    hm_status status = core->malloc_opts_read(opts, supported, &asked, err);
+    hm_malloc *inner = NULL;
+    if (status == HM_OK) {
+        status = inner_create(host, &asked, &inner, err);
+    }
+    if (status != HM_OK) {
+        return status;
+    }
+    debug_malloc *m = NULL;
+    if (malloc_make(host, &asked, inner, &m) != HM_OK) {
+        hm_malloc_release(inner);
+        return core->error_set(err, HM_E_NOMEM, "host:debug", "no memory for a malloc");
+    }
+    self->vtbl->retain(self);
+    core->lock(&hm__debug.lock);
+    m->next = host->mallocs;
+    host->mallocs = m;
+    core->unlock(&hm__debug.lock);
+    *out = &m->base;
+    return HM_OK;
+}
+
+void hm__debug_malloc_retain(hm_malloc *self)
+{
+    __atomic_add_fetch(&hm__debug_from(self)->references, 1, __ATOMIC_RELAXED);
+}
+
+void hm__debug_malloc_flush(debug_malloc *m)
+{
+    hm__debug_walk_begin();
+    /* Books come and go under lock only, but giving blocks back must not hold it: a thread's exit waits for the
+       walk, and a new book is empty. */
+    for (debug_book *book = m->books; book; book = book->next) {
+        hm__debug_evict(book, UINT32_MAX);
+    }
+    hm__debug_walk_end();
+}
+
+static uint64_t live_blocks(const debug_malloc *m)
+{
+    debug_tally sum;
+    uint64_t held;
+    hm__debug.core->lock(&hm__debug.lock);
+    hm__debug_malloc_sum(m, &sum, &held);
+    hm__debug.core->unlock(&hm__debug.lock);
+    return sum.blocks - sum.freed_blocks;
+}
+
+static int forget_one(void *context, void *block, unsigned state)
+{
+    debug_facts facts;
+    const debug_malloc *m = context;
+    hm__debug_facts_read(block, state, &facts);
+    if (facts.intact && facts.number == m->number) {
+        hm__block_map_set(&hm__debug.map, block, DEBUG_GONE);
+    }
+    return 0;
+}
+
+void hm__debug_malloc_discard(debug_malloc *m)
+{
+    const hm_core *core = hm__debug.core;
+    if (m->inner) {
+        hm__debug_malloc_flush(m);
+    }
+    hm__debug_walk_begin();
+    if (live_blocks(m) || m->damaged) {
+        hm__block_map_walk(&hm__debug.map, 1u << DEBUG_LIVE | 1u << DEBUG_DAMAGED,
+                           forget_one, m);
+    }
+    core->lock(&hm__debug.lock);
+    while (m->books != &m->common) {
+        hm__debug_book_free(m->books);
+    }
+    hm__debug_book_free(&m->common);
+    hm__debug_number_give(m->number);
+    core->unlock(&hm__debug.lock);
+    hm__debug_walk_end();
+    hm_malloc_release(m->inner);
+    core->memory_free(m, sizeof(*m));
+}
+
+/* One of a host's released mallocs, when there are more than it keeps; taken off its list. */
+static debug_malloc *released_surplus(debug_host *host)
+{
+    debug_malloc **oldest = NULL;
+    hm__debug.core->lock(&hm__debug.lock);
+    if (++host->released > RELEASED_KEPT) {
+        for (debug_malloc **place = &host->mallocs; *place; place = &(*place)->next) {
+            if (__atomic_load_n(&(*place)->released, __ATOMIC_ACQUIRE) == 2) {
+                oldest = place;
+            }
+        }
+    }
+    debug_malloc *m = oldest ? *oldest : NULL;
+    if (m) {
+        *oldest = m->next;
+        host->released--;
+    }
+    hm__debug.core->unlock(&hm__debug.lock);
+    return m;
+}
+
+static void malloc_end(debug_malloc *m)
+{
+    debug_host *host = m->host;
+    hm_stats stats = {.size = sizeof(stats)};
+    hm__debug_malloc_flush(m);
+    if (m->base.flags & HM_MALLOC_SCOPED) {
+        hm__debug_malloc_reset(&m->base);
+    }
+    hm__debug_stats(&m->base, &stats);
+    if (stats.live_blocks) {
+        hm__debug_report_unreleased(m, stats.live_blocks, stats.live_bytes);
+    }
+    __atomic_store_n(&m->base.vtbl, &hm__debug_released, __ATOMIC_RELEASE);
+    if (!stats.live_blocks && !m->damaged) {
+        hm_malloc_release(m->inner);
+        m->inner = NULL;
+        __atomic_store_n(&m->released, 2, __ATOMIC_RELEASE);
+        debug_malloc *surplus = released_surplus(host);
+        if (surplus) {
+            hm__debug_malloc_discard(surplus);
+        }
+    }
+    host->layer.base.vtbl->release(&host->layer.base);
+}
+
+void hm__debug_malloc_release(hm_malloc *self)
+{
+    debug_malloc *m = hm__debug_from(self);
+    if (__atomic_sub_fetch(&m->references, 1, __ATOMIC_ACQ_REL) == 0) {
+        malloc_end(m);
+    }
+}
+
+static int reset_one(void *context, void *block, unsigned state)
+{
+    debug_malloc *m = context;
+    debug_facts facts;
+    debug_shape shape;
+    (void)state;
+    hm__debug_facts_read(block, DEBUG_LIVE, &facts);
+    if (!facts.intact || facts.number != m->number) {
+        return 0;
+    }
+    hm__debug_count_free_common(m, facts.site_id, facts.bytes);
+    if (m->limit != DEBUG_NO_LIMIT && is_shared(m)) {
+        hm__debug_uncharge(m, facts.bytes);
+    }
+    if (hm__debug_is_damaged(block)) {
+        hm__debug_judge_damage(m, block, DEBUG_ACT_CHECK, NULL);
+        hm__block_map_set(&hm__debug.map, block, DEBUG_DAMAGED);
+        __atomic_add_fetch(&m->damaged, 1, __ATOMIC_RELAXED);
+        return 0;
+    }
+    hm__debug_shape_read(block, &shape);
+    hm__block_map_set(&hm__debug.map, block, DEBUG_GONE);
+    HM_LOAD(m->inner->vtbl)
+        ->free_sized(m->inner, shape.base,
+                     hm__debug_inner_bytes(shape.bytes, shape.alignment));
+    return 0;
+}
+
+hm_status hm__debug_malloc_reset(hm_malloc *self)
+{
+    debug_malloc *m = hm__debug_from(self);
+    hm__debug_walk_begin();
+    hm__debug_malloc_flush(m);
+    if (live_blocks(m)) {
+        hm__block_map_walk(&hm__debug.map, 1u << DEBUG_LIVE, reset_one, m);
+    }
+    hm__debug_walk_end();
+    return HM_OK;
+}
+
+/* Other threads' books are theirs: they empty them as they go on, or exit. */
+void hm__debug_malloc_trim(hm_malloc *self)
+{
+    debug_malloc *m = hm__debug_from(self);
+    const debug_thread *me = hm__debug_me;
+    debug_book *book = m->book;
+    if (!book && me && m->number < me->book_count) {
+        book = me->books[m->number];
+    }
+    if (book) {
+        hm__debug_evict(book, UINT32_MAX);
+    }
+    if (m->inner) {
+        HM_LOAD(m->inner->vtbl)->trim(m->inner);
+    }
+}
+
+void hm__debug_malloc_close(hm_malloc *self)
+{
+    hm__debug_malloc_trim(self);
+    hm__debug.core->malloc_basics->close(self);
+}

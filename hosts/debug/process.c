@@ -1,0 +1,209 @@
+/* SPDX-License-Identifier: MIT */
+/* What all debug hosts of a process share: the block map, numbers of mallocs, threads, and fork. */
+#include "debug_internal.h"
+
+#include "ledger_internal.h"
+#include "os.h"
+#include "quarantine_internal.h"
+
+debug_process hm__debug;
+_Thread_local debug_thread *hm__debug_me;
+
+static _Thread_local uint32_t walk_depth;
+
+int hm__debug_walk_mine(void)
+{
+    return walk_depth != 0;
+}
+
+static void fork_prepare(void *context)
+{
+    (void)context;
+    if (!walk_depth) {
+        hm__debug.core->lock(&hm__debug.walking);
+    }
+    hm__debug.core->lock(&hm__debug.lock);
+}
+
+static void fork_parent(void *context)
+{
+    (void)context;
+    hm__debug.core->unlock(&hm__debug.lock);
+    if (!walk_depth) {
+        hm__debug.core->unlock(&hm__debug.walking);
+    }
+}
+
+/* Only the forking thread goes on. Another may have been in the middle of giving blocks back: they are not
+   touched again, and its book counts on as it was. */
+static void fork_child(void *context)
+{
+    (void)context;
+    for (debug_host *host = hm__debug.hosts; host; host = host->next) {
+        host->report.word = 0;
+        for (debug_malloc *m = host->mallocs; m; m = m->next) {
+            for (debug_book *book = m->books; book; book = book->next) {
+                if (book->thread && book->thread != hm__debug_me && book->evicting) {
+                    book->first = book->last;
+                    book->evicting = 0;
+                }
+            }
+            m->inside = 0;
+        }
+    }
+    hm__debug.lock.word = 0;
+    hm__debug.walking.word = walk_depth != 0;
+}
+
+static hm_fork_hooks fork_hooks = {.size = sizeof(hm_fork_hooks),
+                                   .rank = 1100,
+                                   .prepare = fork_prepare,
+                                   .parent = fork_parent,
+                                   .child = fork_child};
+
+/* The thread's books are emptied and added to the common ones. A destructor that runs later may still free:
+   it makes a new debug_thread, which is let go the same way. */
+static void thread_exit(void *value)
+{
+    debug_thread *me = value;
+    hm__debug_walk_begin();
+    for (uint32_t i = 0; i < me->book_count; i++) {
+        if (me->books[i]) {
+            hm__debug_evict(me->books[i], UINT32_MAX);
+        }
+    }
+    hm__debug.core->lock(&hm__debug.lock);
+    for (uint32_t i = 0; i < me->book_count; i++) {
+        if (me->books[i]) {
+            hm__debug_book_fold(me->books[i]);
+            hm__debug_book_free(me->books[i]);
+        }
+    }
+    debug_thread **place = &hm__debug.threads;
+    while (*place != me) {
+        place = &(*place)->next;
+    }
+    *place = me->next;
+    hm__debug.core->unlock(&hm__debug.lock);
+    hm__debug_walk_end();
+    hm__debug_me = NULL;
+    hm__debug.core->memory_free(me->books, me->book_count * sizeof(debug_book *));
+    hm__debug.core->memory_free(me, sizeof(*me));
+}
+
+debug_thread *hm__debug_attach(void)
+{
+    const hm_core *core = hm__debug.core;
+    if (hm__debug_me) {
+        return hm__debug_me;
+    }
+    debug_thread *me = core->memory_alloc(sizeof(*me));
+    if (!me || core->thread_set(hm__debug.thread_key, me) != HM_OK) {
+        core->memory_free(me, sizeof(*me));
+        return NULL;
+    }
+    const uint32_t number = core->thread_id();
+    me->id = number;
+    me->number = number < DEBUG_THREAD_MAX ? number : DEBUG_THREAD_MAX;
+    core->lock(&hm__debug.lock);
+    me->next = hm__debug.threads;
+    hm__debug.threads = me;
+    core->unlock(&hm__debug.lock);
+    hm__debug_me = me;
+    return me;
+}
+
+static hm_status start_once(hm_error *err)
+{
+    const hm_core *core = hm__debug.core;
+    const size_t table = (DEBUG_OWNER_MAX + 1) * sizeof(debug_malloc *);
+    if (!hm__debug_cookie.word[0] &&
+        core->random(&hm__debug_cookie, sizeof(hm__debug_cookie)) <
+            sizeof(hm__debug_cookie)) {
+        /* No entropy this early: time and address layout are better than a constant. */
+        hm__debug_cookie.word[0] ^= core->now_ns() * UINT64_C(0x9E3779B97F4A7C15) | 1;
+        hm__debug_cookie.word[1] ^= (uintptr_t)&err * UINT64_C(0xD6E8FEB86659FD93);
+    }
+    if (!hm__debug.mallocs && !(hm__debug.mallocs = core->pages_map(table))) {
+        return core->error_set(err, HM_E_NOMEM, "host:debug",
+                               "no memory for the table of mallocs");
+    }
+    if (!hm__block_map_open(&hm__debug.map)) {
+        return core->error_set(err, HM_E_NOMEM, "host:debug",
+                               "no address space for the map of blocks");
+    }
+    if (core->thread_key(&hm__debug.thread_key, thread_exit) != HM_OK) {
+        return core->error_set(err, HM_E_NOMEM, "host:debug",
+                               "the system has no more thread keys");
+    }
+    core->at_fork(&fork_hooks);
+    hm__debug.started = 1;
+    return HM_OK;
+}
+
+hm_status hm__debug_start(hm_error *err)
+{
+    hm__debug.core->lock(&hm__debug.lock);
+    const hm_status status = hm__debug.started ? HM_OK : start_once(err);
+    hm__debug.core->unlock(&hm__debug.lock);
+    return status;
+}
+
+/* Number 0 is never given, so that a header of zeros has no owner. */
+uint32_t hm__debug_number_take(debug_malloc *m)
+{
+    for (uint32_t tries = 0; tries < DEBUG_OWNER_MAX; tries++) {
+        hm__debug.last_number = hm__debug.last_number % DEBUG_OWNER_MAX + 1;
+        debug_malloc **place = &hm__debug.mallocs[hm__debug.last_number];
+        if (!DEBUG_GET(*place)) {
+            __atomic_store_n(place, m, __ATOMIC_RELEASE);
+            return hm__debug.last_number;
+        }
+    }
+    return 0;
+}
+
+void hm__debug_number_give(uint32_t number)
+{
+    __atomic_store_n(&hm__debug.mallocs[number], NULL, __ATOMIC_RELEASE);
+}
+
+debug_malloc *hm__debug_malloc_of(uint32_t number)
+{
+    return __atomic_load_n(&hm__debug.mallocs[number], __ATOMIC_ACQUIRE);
+}
+
+static void wait_for_evictions(void)
+{
+    hm__debug.core->lock(&hm__debug.lock);
+    for (debug_host *host = hm__debug.hosts; host; host = host->next) {
+        for (debug_malloc *m = host->mallocs; m; m = m->next) {
+            for (debug_book *book = m->books; book; book = book->next) {
+                while (__atomic_load_n(&book->evicting, __ATOMIC_SEQ_CST) &&
+                       book->thread != hm__debug_me) {
+                    hm__os_sleep_ns(1000);
+                }
+            }
+        }
+    }
+    hm__debug.core->unlock(&hm__debug.lock);
+}
+
+void hm__debug_walk_begin(void)
+{
+    if (walk_depth++) {
+        return;
+    }
+    hm__debug.core->lock(&hm__debug.walking);
+    __atomic_exchange_n(&hm__debug.walkers, 1, __ATOMIC_SEQ_CST);
+    wait_for_evictions();
+}
+
+void hm__debug_walk_end(void)
+{
+    if (--walk_depth) {
+        return;
+    }
+    __atomic_store_n(&hm__debug.walkers, 0, __ATOMIC_SEQ_CST);
+    hm__debug.core->unlock(&hm__debug.walking);
+}

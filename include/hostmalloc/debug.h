@@ -1,0 +1,111 @@
+/* SPDX-License-Identifier: MIT */
+/**
+ * @file debug.h
+ * @brief Questions to the debug host: who holds what, is anything damaged, report now.
+ *
+ * Every call takes an hm_debug, reached from a host or from one of its mallocs; what is asked of a malloc
+ * is answered for that malloc alone. Under another host hm_debug_of_host() answers NULL, and every call
+ * with NULL answers HM_E_UNSUPPORTED, so a program keeps its questions whatever host it runs on:
+ *
+ *     hm_debug_report(hm_debug_of_host(host), 2);
+ *
+ * Stable since 1.0: slots are only added at the end, and callers of an added slot check `size`.
+ */
+#ifndef HM_DEBUG_H
+#define HM_DEBUG_H
+
+#include <hostmalloc/host.h>
+
+typedef struct hm_debug hm_debug;
+
+/** What one place in the source allocated, in requested bytes. */
+typedef struct hm_debug_site {
+    size_t size;         /**< sizeof(hm_debug_site) as the host compiled it */
+    const hm_site *site; /**< NULL: blocks allocated without a site */
+    uint64_t live_blocks;
+    uint64_t live_bytes;
+    uint64_t total_blocks;
+    uint64_t total_bytes;
+    uint64_t
+        peak_bytes; /**< exact per malloc used by one thread; else the sum of threads' peaks */
+} hm_debug_site;
+
+/** Called per site; a value other than 0 ends it. May allocate. */
+typedef int hm_debug_visit(void *context, const hm_debug_site *site);
+
+/** The table behind an hm_debug. Any thread, any time. */
+typedef struct hm_debug_vtbl {
+    size_t size; /**< sizeof(hm_debug_vtbl) as the implementer compiled it */
+    hm_status (*report)(hm_debug *self, int fd);
+    hm_status (*check)(hm_debug *self, uint64_t *damaged);
+    hm_status (*sites)(hm_debug *self, hm_debug_visit *visit, void *context);
+    hm_status (*findings)(hm_debug *self, uint64_t *count);
+} hm_debug_vtbl;
+
+struct hm_debug {
+    const hm_debug_vtbl *vtbl;
+};
+
+HM_BEGIN_DECLS
+
+/** The debug host in the stack of @p host; NULL when there is none. Keeps no reference. @threads any */
+static inline hm_debug *hm_debug_of_host(hm_host *host)
+{
+    void *found = (void *)0;
+    return host && hm_host_find(host, "debug", &found) == HM_OK ? (hm_debug *)found
+                                                                : (hm_debug *)0;
+}
+
+/** Likewise for one malloc object. @threads any */
+static inline hm_debug *hm_debug_of_malloc(hm_malloc *m)
+{
+    void *found = (void *)0;
+    return m && hm_malloc_find(m, "debug", &found) == HM_OK ? (hm_debug *)found
+                                                            : (hm_debug *)0;
+}
+
+/**
+ * Write what is live by site, sorted by bytes, and what was found so far, to the descriptor @p fd.
+ * @return HM_OK, also when there is nothing to say; HM_E_UNSUPPORTED for NULL
+ * @threads any
+ */
+static inline hm_status hm_debug_report(hm_debug *debug, int fd)
+{
+    return debug ? debug->vtbl->report(debug, fd) : HM_E_UNSUPPORTED;
+}
+
+/**
+ * Verify the guards of every block now; each damaged one is reported as a free would report it, and stays live.
+ * @param[out] damaged how many; NULL allowed
+ * @return HM_OK or HM_E_CORRUPT; HM_E_UNSUPPORTED for NULL
+ * @threads any
+ */
+static inline hm_status hm_debug_check(hm_debug *debug, uint64_t *damaged)
+{
+    return debug ? debug->vtbl->check(debug, damaged) : HM_E_UNSUPPORTED;
+}
+
+/**
+ * Show every site that ever allocated, in no particular order.
+ * @return HM_OK; HM_E_NOMEM when there was no memory for the list; HM_E_UNSUPPORTED for NULL
+ * @threads any
+ */
+static inline hm_status
+hm_debug_sites(hm_debug *debug, hm_debug_visit *visit, void *context)
+{
+    return debug ? debug->vtbl->sites(debug, visit, context) : HM_E_UNSUPPORTED;
+}
+
+/**
+ * How many mistakes were found so far, repeated ones included; leaks are none until somebody closes.
+ * @return HM_OK; HM_E_UNSUPPORTED for NULL
+ * @threads any
+ */
+static inline hm_status hm_debug_findings(hm_debug *debug, uint64_t *count)
+{
+    return debug ? debug->vtbl->findings(debug, count) : HM_E_UNSUPPORTED;
+}
+
+HM_END_DECLS
+
+#endif
