@@ -104,11 +104,12 @@ static inline void *take(hm_lua *bridge, uint32_t kind, size_t size, const unsig
     return block;
 }
 
-/* Lua relies on a shrink, so the old block stays, larger than Lua will say when it frees it. A drained
-   malloc refuses like this while the last finalizers run. */
-static void *unless_shrunk(hm_lua *bridge, void *block, size_t old_size, size_t new_size)
+/* A resize was refused. Lua relies on a shrink, so the old block stays, larger than Lua will say when it frees it, and
+   takes a later growth that fits. A drained malloc refuses like this while the last finalizers run. */
+static void *stay(hm_lua *bridge, void *block, size_t old_size, size_t new_size)
 {
-    if (new_size > old_size) {
+    if (new_size > old_size &&
+        (!bridge->unsure || new_size > hm_size_of(bridge->malloc_object, block))) {
         return NULL;
     }
     bridge->unsure = HM_SIZE_UNKNOWN;
@@ -122,7 +123,7 @@ resize(hm_lua *bridge, void *block, size_t old_size, size_t new_size)
     hm_malloc *const m = bridge->malloc_object;
     void *const moved = (HM_LOAD(m->vtbl)->realloc)(m, block, old_size | bridge->unsure,
                                                     new_size, HM_LEVEL_CURRENT, NULL);
-    return moved ? moved : unless_shrunk(bridge, block, old_size, new_size);
+    return moved ? moved : stay(bridge, block, old_size, new_size);
 }
 
 /* Without realloc: were the new address too high, the old block would be gone already. */
@@ -131,7 +132,7 @@ static inline void *resize_low(
 {
     void *const moved = take(bridge, HM_LUA_BLOCK, new_size, with);
     if (!moved) {
-        return unless_shrunk(bridge, block, old_size, new_size);
+        return stay(bridge, block, old_size, new_size);
     }
     memcpy(moved, block, old_size < new_size ? old_size : new_size);
     give_back(bridge, block, old_size, with);
