@@ -123,7 +123,7 @@ static void *basic_alloc_aligned(
     return hm_alloc_at(self, size, level, site);
 }
 
-static hm_status request_check(const hm_request *request)
+hm_status hm__request_check(const hm_request *request)
 {
     const hm_status status =
         request ? hm__struct_check(request, sizeof(*request), sizeof(*request))
@@ -199,7 +199,7 @@ static hm_status basic_request(hm_malloc *self, const hm_request *request, void 
         return HM_E_INVALID;
     }
     *out = NULL;
-    const hm_status status = request_check(request);
+    const hm_status status = hm__request_check(request);
     if (status != HM_OK) {
         return status;
     }

@@ -14,6 +14,8 @@ extern const hm_host_vtbl hm__host_forward;
    unbelievably large, HM_E_UNSUPPORTED when it sets what lies beyond the known bytes. malloc.c */
 hm_status hm__struct_check(const void *object, size_t least, size_t known);
 
+hm_status hm__request_check(const hm_request *request); /* NULL allowed; HM_E_INVALID */
+
 void hm__malloc_closed(const hm_malloc_vtbl *live, hm_malloc_vtbl *closed);
 hm_status hm__malloc_opts_read(const hm_malloc_opts *opts,
                                uint32_t supported,

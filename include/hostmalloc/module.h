@@ -100,7 +100,8 @@ typedef struct hm_subscribers {
     void *list;
 } hm_subscribers;
 
-/** An allocator that offers no more than alloc and free; hm_core.wrap_host makes a whole host of it. */
+/** An allocator that offers no more than alloc and free; hm_core.wrap_host makes a whole host of it. Its
+    functions may use mallocs made before, but neither make nor release one. */
 typedef struct hm_allocator {
     size_t size;
     void *context;
