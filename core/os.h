@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /**
  * @file os.h
- * @brief Everything the core needs from the system; os_posix.c, os_linux.c and os_windows.c implement it.
+ * @brief Everything the core needs from the system; os_posix.c, os_linux*.c and os_windows.c implement it.
  *
  * Preconditions, stated once so that implementations do not re-check: pointers are not NULL unless a
  * comment says so, sizes are not 0 and, with addresses, multiples of the page size. Nothing here uses
@@ -51,7 +51,8 @@ _Noreturn void hm__os_abort(void);
 
 /* Waiting on a word: sleeps while *word == value (or wakes early for no reason). */
 void hm__os_wait(uint32_t *word, uint32_t value);
-void hm__os_wake(uint32_t *word); /* one sleeper */
+void hm__os_wait_for(uint32_t *word, uint32_t value, uint64_t ns); /* not longer than ns */
+void hm__os_wake(uint32_t *word);                                  /* one sleeper */
 void hm__os_sleep_ns(uint64_t ns);
 
 /* Threads. */
@@ -103,5 +104,8 @@ typedef struct hm__os_memory {
 int hm__os_memory_status(hm__os_memory *out); /* 1 known */
 void hm__os_memory_root(
     const char *folder); /* tests: read /proc and /sys below here; NULL: the real ones */
+
+/* Usable bytes of a block of the process's malloc; 0 for NULL. */
+size_t hm__os_block_size(const void *block);
 
 #endif

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <sys/random.h>
 #include <sys/syscall.h>
+#include <time.h>
 #include <unistd.h>
 
 const hm__os_info *hm__os(void)
@@ -37,6 +38,14 @@ void hm__os_wait(uint32_t *word, uint32_t value)
 {
     const int kept = errno; /* free takes locks and leaves errno alone */
     syscall(SYS_futex, word, FUTEX_WAIT_PRIVATE, value, NULL, NULL, 0);
+    errno = kept;
+}
+
+void hm__os_wait_for(uint32_t *word, uint32_t value, uint64_t ns)
+{
+    const int kept = errno;
+    const struct timespec wait = {(time_t)(ns / 1000000000u), (long)(ns % 1000000000u)};
+    syscall(SYS_futex, word, FUTEX_WAIT_PRIVATE, value, &wait, NULL, 0);
     errno = kept;
 }
 

@@ -17,5 +17,9 @@ hm_pressure hm__pressure_look(
 hm_status hm__subscribers_add(hm_subscribers *set, hm_notify *notify, void *context);
 hm_status hm__subscribers_remove(hm_subscribers *set, hm_notify *notify, void *context);
 size_t hm__subscribers_tell(hm_subscribers *set, hm_pressure pressure);
+/* Tell those who heard something else last, or, being new, anything but neutral. The state is atomic and read anew
+   for each, so that of two threads telling, neither leaves the older state behind. */
+size_t hm__subscribers_update(hm_subscribers *set, const hm_pressure *state);
+int hm__subscribers_any(hm_subscribers *set);
 
 #endif
