@@ -4,6 +4,7 @@
 #define HM_TESTS_POOL_H
 
 #include <hostmalloc/hostmalloc.h>
+#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -26,6 +27,9 @@ static inline void pool_enter(pool *p)
     if (__atomic_fetch_add(&p->inside, 1, __ATOMIC_RELAXED) &&
         !(p->allocator.flags & HM_ALLOCATOR_THREADSAFE)) {
         __atomic_store_n(&p->crowded, 1, __ATOMIC_RELAXED);
+    }
+    if (!(p->allocator.flags & HM_ALLOCATOR_THREADSAFE)) {
+        sched_yield(); /* invite the others in */
     }
 }
 

@@ -333,6 +333,7 @@ static void wrap__requests(void **state)
                  {"aligned, zeroed", 0, 100, 1024, HM_REQUEST_ZEROED, HM_OK},
                  {"grow", 50, 1000, 0, 0, HM_OK},
                  {"grow zeroed", 50, 1000, 0, HM_REQUEST_ZEROED, HM_OK},
+                 {"grow by one, zeroed", 50, 51, 0, HM_REQUEST_ZEROED, HM_OK},
                  {"grow aligned, zeroed", 50, 1000, 1024, HM_REQUEST_ZEROED, HM_OK},
                  {"shrink, more aligned", 1000, 50, 1024, HM_REQUEST_ZEROED, HM_OK},
                  {"too large", 0, SIZE_MAX, 0, 0, HM_E_NOMEM},

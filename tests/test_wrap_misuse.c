@@ -149,6 +149,65 @@ static void misuse__an_allocator_that_does_not_align_is_refused(void **state)
     }
 }
 
+/* An allocator that uses the malloc it is wrapped by, as another thread might in the middle of its call. */
+static struct {
+    hm_malloc *m; /* NULL: it does not */
+    void *block;
+    void *got;
+    hm_status freed;
+    int owned;
+} meanwhile;
+
+static void *alloc_meanwhile(void *context, size_t bytes)
+{
+    hm_malloc *m = meanwhile.m;
+    meanwhile.m = NULL;
+    if (m) {
+        meanwhile.got = hm_alloc(m, 600);
+        meanwhile.owned = hm_owns(m, meanwhile.block);
+        meanwhile.freed = hm_free(m, meanwhile.block);
+    }
+    return pool_alloc(context, bytes);
+}
+
+static void misuse__what_is_under_way_counts_against_the_limit(void **state)
+{
+    (void)state;
+    pool p = pool_make(HM_ALLOCATOR_THREADSAFE);
+    p.allocator.alloc = alloc_meanwhile;
+    hm_malloc *m = pool_malloc(&p, HM_MALLOC_EXACT, 1000);
+    meanwhile.block = NULL;
+    meanwhile.m = m;
+    void *block = hm_alloc(m, 600);
+    assert_non_null(block);
+    assert_null(meanwhile.got);
+    assert_int_equal(stats_of(m).denied, 1);
+    assert_int_equal(stats_of(m).peak_bytes, 600);
+    hm_free(m, block);
+    hm_malloc_release(m);
+    pool_check_empty(&p);
+}
+
+static void misuse__a_block_that_is_moving_is_not_freed(void **state)
+{
+    (void)state;
+    pool p = pool_make(HM_ALLOCATOR_THREADSAFE);
+    p.allocator.alloc = alloc_meanwhile;
+    hm_malloc *m = pool_malloc(&p, HM_MALLOC_EXACT, 0);
+    char *block = hm_strdup(m, "moving");
+    meanwhile.block = block;
+    meanwhile.m = m;
+    block = hm_realloc(m, block, 1000);
+    assert_int_equal(meanwhile.freed, HM_E_FREED);
+    assert_int_equal(meanwhile.owned, 0);
+    assert_string_equal(block, "moving");
+    assert_int_equal(stats_of(m).live_blocks, 2);
+    assert_int_equal(hm_free(m, meanwhile.got), HM_OK);
+    assert_int_equal(hm_free(m, block), HM_OK);
+    hm_malloc_release(m);
+    pool_check_empty(&p);
+}
+
 /* Something of everything; blocks that could not be had are left out. */
 static size_t use(hm_malloc *m)
 {
@@ -252,6 +311,8 @@ int main(void)
         cmocka_unit_test(misuse__other_slots_judge_alike),
         cmocka_unit_test(misuse__a_wrong_size_frees_nothing),
         cmocka_unit_test(misuse__an_allocator_that_does_not_align_is_refused),
+        cmocka_unit_test(misuse__what_is_under_way_counts_against_the_limit),
+        cmocka_unit_test(misuse__a_block_that_is_moving_is_not_freed),
         cmocka_unit_test(misuse__the_allocator_fails_at_every_call),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
