@@ -197,22 +197,20 @@ static hm_status not_found(hm__text name, const char *where, hm_error *err)
         }
     }
     hm__module_files(offer_file, &nearest);
-    if (nearest.name[0]) {
-        return hm_error_set(err, HM_E_NOT_FOUND, where,
-                            "no host or layer \"%.*s\"; did you mean \"%s\"?",
-                            HM__SHOWN(name), nearest.name);
-    }
+    const char *const name_quote = nearest.name[0] ? "; did you mean \"" : "";
+    const char *const end_quote = nearest.name[0] ? "\"?" : "";
     if (!hm__name_is_valid(name)) {
-        return hm_error_set(
-            err, HM_E_NOT_FOUND, where,
-            "no host or layer \"%.*s\", expected lower case letters, digits and '_'",
-            HM__SHOWN(name));
+        return hm_error_set(err, HM_E_NOT_FOUND, where,
+                            "no host or layer \"%.*s\"%s%s%s (names are lower case "
+                            "letters, digits and '_')",
+                            HM__SHOWN(name), name_quote, nearest.name, end_quote);
     }
     folder_names folders = {"", 0};
     hm__module_folders(name_folder, &folders);
     return hm_error_set(err, HM_E_NOT_FOUND, where,
-                        "no host or layer \"%.*s\", nor a module of it in %s",
-                        HM__SHOWN(name), folders.text);
+                        "no host or layer \"%.*s\"%s%s%s (no module of it in %s)",
+                        HM__SHOWN(name), name_quote, nearest.name, end_quote,
+                        folders.text);
 }
 
 /* By the module's path: what it describes, or of several the one its file is named after. */

@@ -19,6 +19,7 @@ struct hm_runtime {
     char *name;
     hm_host *host;    /* guarded by lock */
     entry *first;     /* atomic; guarded by lock for writers */
+    entry **end;      /* where the next entry goes; guarded by lock */
     uint32_t closing; /* guarded by lock */
     uint32_t started; /* of the opener; so is the next */
     uint32_t opener;  /* the thread that opened */
@@ -129,6 +130,7 @@ hm_status hm_runtime_open(const hm_runtime_opts *opts, hm_runtime **out, hm_erro
         goto undo_runtime;
     }
     rt->opener = hm__thread_id();
+    rt->end = &rt->first;
     status = first_host(opts, &rt->host, err);
     if (status != HM_OK) {
         goto undo_name;
@@ -167,12 +169,9 @@ static int keep(hm_runtime *rt, entry *made, const hm_host *made_by)
     hm_malloc_retain(made->malloc_object);
     hm__lock(&lock);
     const int kept = !rt->closing && rt->host == made_by;
-    entry **end = &rt->first;
-    while (*end) {
-        end = &(*end)->next;
-    }
     if (kept) {
-        __atomic_store_n(end, made, __ATOMIC_RELEASE);
+        __atomic_store_n(rt->end, made, __ATOMIC_RELEASE);
+        rt->end = &made->next;
     }
     hm__unlock(&lock);
     if (!kept) {

@@ -42,60 +42,90 @@ static const char *below_prefix(const char *folder)
     return found ? found : "lib/hostmalloc";
 }
 
+/* The pieces of $HOSTMALLOC_PLUGIN_PATH. An empty one is not the current folder: nobody means that. */
+static int next_piece(const char **list, hm__text *piece)
+{
+    const char separators[] = {hm__os()->path_list_separator, '\0'};
+    *list += strspn(*list, separators);
+    piece->at = *list;
+    piece->length = strcspn(*list, separators);
+    *list += piece->length;
+    return piece->length > 0;
+}
+
+typedef struct folders {
+    int (*visit)(void *context, const char *folder);
+    void *context;
+    const char *listed; /* by the user; "" when nothing is */
+} folders;
+
+/* A folder of ours, unless the user has listed it: then it was visited. */
+static int visit_unlisted(const folders *f, const char *folder)
+{
+    hm__text piece;
+    for (const char *list = f->listed; next_piece(&list, &piece);) {
+        if (hm__text_is(piece, folder)) {
+            return 0;
+        }
+    }
+    return f->visit(f->context, folder);
+}
+
+static int visit_listed(const folders *f)
+{
+    char folder[PATH_BYTES];
+    hm__text piece;
+    for (const char *list = f->listed; next_piece(&list, &piece);) {
+        if (piece.length < sizeof(folder)) {
+            memcpy(folder, piece.at, piece.length);
+            folder[piece.length] = '\0';
+            if (f->visit(f->context, folder)) {
+                return 1;
+            }
+        }
+    }
+    return 0;
+}
+
 /* The folders that go with where this code lies: DIR/hostmalloc for a library in DIR; for a program with the
    library inside, DIR/../lib/hostmalloc, as the prefix it is installed below has it. */
-static int visit_own_folders(int (*visit)(void *context, const char *folder),
-                             void *context)
+static int visit_own(const folders *f)
 {
     char path[PATH_BYTES];
     char folder[PATH_BYTES + 256];
-    if (!hm__os_object_path(&hm__core, path, sizeof path)) {
+    char *const end =
+        hm__os_object_path(&hm__core, path, sizeof(path)) ? strrchr(path, '/') : NULL;
+    if (!end) {
         return 0;
     }
-    char *const slash = strrchr(path, '/');
     const char *const suffix = strstr(hm__os()->host_file, "%s") + 2;
-    if (!slash) {
-        return 0;
+    const int is_library = strstr(end, suffix) != NULL;
+    *end = '\0';
+    if (is_library) {
+        snprintf(folder, sizeof(folder), "%s/hostmalloc", path);
+        return strcmp(folder, HOSTMALLOC_PLUGIN_DIR) != 0 && visit_unlisted(f, folder);
     }
-    if (strstr(slash, suffix)) {
-        *slash = '\0';
-        snprintf(folder, sizeof folder, "%s/hostmalloc", path);
-        return strcmp(folder, HOSTMALLOC_PLUGIN_DIR) != 0 && visit(context, folder);
-    }
-    *slash = '\0';
     char *const parent = strrchr(path, '/');
     if (!parent) {
         return 0;
     }
     *parent = '\0';
     const char *const installed = below_prefix(HOSTMALLOC_PLUGIN_DIR);
-    snprintf(folder, sizeof folder, "%s/%s", path, installed);
-    if (strcmp(folder, HOSTMALLOC_PLUGIN_DIR) != 0 && visit(context, folder)) {
+    snprintf(folder, sizeof(folder), "%s/%s", path, installed);
+    if (strcmp(folder, HOSTMALLOC_PLUGIN_DIR) != 0 && visit_unlisted(f, folder)) {
         return 1;
     }
-    snprintf(folder, sizeof folder, "%s/lib/hostmalloc", path);
-    return strcmp(installed, "lib/hostmalloc") != 0 && visit(context, folder);
+    snprintf(folder, sizeof(folder), "%s/lib/hostmalloc", path);
+    return strcmp(installed, "lib/hostmalloc") != 0 &&
+           strcmp(folder, HOSTMALLOC_PLUGIN_DIR) != 0 && visit_unlisted(f, folder);
 }
 
 void hm__module_folders(int (*visit)(void *context, const char *folder), void *context)
 {
-    const char *list = hm__os_getenv("HOSTMALLOC_PLUGIN_PATH");
-    const char separators[] = {hm__os()->path_list_separator, '\0'};
-    char folder[PATH_BYTES];
-    while (list && *list) {
-        const size_t length = strcspn(list, separators);
-        /* An empty piece is not the current folder: nobody means that. */
-        if (length > 0 && length < sizeof folder) {
-            memcpy(folder, list, length);
-            folder[length] = '\0';
-            if (visit(context, folder)) {
-                return;
-            }
-        }
-        list += length + (list[length] != '\0');
-    }
-    if (!visit_own_folders(visit, context)) {
-        visit(context, HOSTMALLOC_PLUGIN_DIR);
+    const char *const listed = hm__os_getenv("HOSTMALLOC_PLUGIN_PATH");
+    const folders f = {visit, context, listed ? listed : ""};
+    if (!visit_listed(&f) && !visit_own(&f)) {
+        visit_unlisted(&f, HOSTMALLOC_PLUGIN_DIR);
     }
 }
 

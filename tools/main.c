@@ -1,0 +1,84 @@
+/* SPDX-License-Identifier: MIT */
+/* The hostmalloc command: finds the verb and leaves the rest to it. */
+#include "command.h"
+
+#include <hostmalloc/hostmalloc.h>
+
+#include <stdio.h>
+#include <string.h>
+
+static const verb *const verbs[] = {&hosts_verb};
+#define VERB_COUNT (sizeof verbs / sizeof verbs[0])
+
+static void print_usage(FILE *to)
+{
+    fprintf(to, "usage: hostmalloc VERB [arguments]\n\n");
+    for (size_t i = 0; i < VERB_COUNT; i++) {
+        char call[40];
+        snprintf(call, sizeof call, "%s %s", verbs[i]->name, verbs[i]->arguments);
+        fprintf(to, "  %-22s %s\n", call, verbs[i]->summary);
+    }
+    fprintf(to, "  %-22s %s\n", "--help", "this text; VERB --help says more about one");
+    fprintf(to, "  %-22s %s\n", "--version", "version and ABI of the library in use");
+}
+
+int usage_error(const verb *v, const char *what, const char *which)
+{
+    fprintf(stderr, "hostmalloc: %s: %s\n", what, which);
+    if (v) {
+        fprintf(stderr, "usage: hostmalloc %s %s\n", v->name, v->arguments);
+    } else {
+        print_usage(stderr);
+    }
+    return EXIT_USAGE;
+}
+
+static int is_help(const char *argument)
+{
+    return strcmp(argument, "--help") == 0 || strcmp(argument, "-h") == 0;
+}
+
+static int run_verb(const verb *v, int count, char **arguments)
+{
+    if (count > 0 && is_help(arguments[0])) {
+        printf("usage: hostmalloc %s %s\n\n%s.\n%s", v->name, v->arguments, v->summary,
+               v->help);
+        return EXIT_CLEAN;
+    }
+    return v->run(count, arguments);
+}
+
+static int run(int count, char **arguments)
+{
+    if (count == 0) {
+        print_usage(stderr);
+        return EXIT_USAGE;
+    }
+    if (is_help(arguments[0])) {
+        print_usage(stdout);
+        return EXIT_CLEAN;
+    }
+    if (strcmp(arguments[0], "--version") == 0) {
+        const unsigned abi = hm_abi();
+        printf("hostmalloc %s (ABI %u.%u)\n", hm_version(), abi >> 16, abi & 0xffff);
+        return EXIT_CLEAN;
+    }
+    for (size_t i = 0; i < VERB_COUNT; i++) {
+        if (strcmp(arguments[0], verbs[i]->name) == 0) {
+            return run_verb(verbs[i], count - 1, arguments + 1);
+        }
+    }
+    return usage_error(NULL, arguments[0][0] == '-' ? "unknown option" : "unknown verb",
+                       arguments[0]);
+}
+
+int main(int argc, char **argv)
+{
+    const int code = run(argc > 0 ? argc - 1 : 0, argv + 1);
+    /* What did not reach its file was not said. */
+    if (fflush(stdout) != 0 || ferror(stdout)) {
+        perror("hostmalloc: standard output");
+        return code == EXIT_CLEAN ? EXIT_FINDINGS : code;
+    }
+    return code;
+}
