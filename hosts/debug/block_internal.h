@@ -22,6 +22,18 @@
 #include <stdint.h>
 #include <string.h>
 
+#if defined(__GNUC__)
+#define DEBUG_RARE(condition) __builtin_expect(!!(condition), 0)
+#define DEBUG_HIDDEN          __attribute__((visibility("hidden"))) /* reached without a table */
+#define DEBUG_COLD            __attribute__((noinline, cold))
+#define DEBUG_INLINE          static inline __attribute__((always_inline))
+#else
+#define DEBUG_RARE(condition) (condition)
+#define DEBUG_HIDDEN
+#define DEBUG_COLD
+#define DEBUG_INLINE static inline
+#endif
+
 /* States in the block map. */
 #define DEBUG_LIVE    1u
 #define DEBUG_FREED   2u /* held back, header and epitaph readable */
@@ -60,7 +72,7 @@ _Static_assert(sizeof(debug_origin) == DEBUG_ORIGIN_BYTES, "origin is 16 bytes")
 typedef struct debug_cookie {
     uint64_t word[2]; /* random, once per process */
 } debug_cookie;
-extern debug_cookie hm__debug_cookie;
+extern DEBUG_HIDDEN debug_cookie hm__debug_cookie;
 
 static inline uint64_t hm__debug_little(uint64_t word)
 {

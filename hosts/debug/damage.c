@@ -123,7 +123,7 @@ static void find_before(const void *block, debug_facts *facts)
         if (!start) {
             return;
         }
-        if (state == DEBUG_LIVE || state == DEBUG_FREED) {
+        if (state == DEBUG_LIVE || state == DEBUG_FREED || state == DEBUG_DAMAGED) {
             hm__debug_facts_read(start, state, facts);
             return;
         }
@@ -207,8 +207,8 @@ static void detail_stale(debug_text *t, const debug_finding *f)
 static size_t first_changed(const debug_malloc *m, const unsigned char *at, size_t bytes)
 {
     for (size_t i = 0; i < bytes && m->fill != DEBUG_FILL_NONE; i++) {
-        const int filled = m->fill == DEBUG_FILL_ALL || i < DEBUG_FILL_EDGE ||
-                           bytes - i <= DEBUG_FILL_EDGE;
+        const int filled = m->fill == DEBUG_FILL_ALL || i < DEBUG_FILL_HEAD ||
+                           bytes - i <= DEBUG_FILL_TAIL;
         if (filled && at[i] != DEBUG_STALE) {
             return i;
         }

@@ -11,16 +11,6 @@
 #include "block_internal.h"
 #include "block_map_internal.h"
 
-#if defined(__GNUC__)
-#define DEBUG_RARE(condition) __builtin_expect(!!(condition), 0)
-#define DEBUG_COLD            __attribute__((noinline, cold))
-#define DEBUG_INLINE          static inline __attribute__((always_inline))
-#else
-#define DEBUG_RARE(condition) (condition)
-#define DEBUG_COLD
-#define DEBUG_INLINE static inline
-#endif
-
 #define DEBUG_NO_LIMIT ((uint64_t)INT64_MAX)
 
 typedef struct debug_host debug_host;
@@ -42,6 +32,12 @@ _Static_assert(sizeof(debug_tally) == 64, "a cache line for a site");
 
 #define DEBUG_GROUP 16u /* tallies made at a time */
 
+/* A block held back; its size is here as well, because a header may be overwritten meanwhile. */
+typedef struct debug_held {
+    void *block;
+    size_t bytes;
+} debug_held;
+
 /* The tallies of one writer and the blocks it holds back: an unsynchronised malloc has one book, a thread-safe
    one has one for each thread that used it, and a common one where exited threads' are added up. */
 typedef struct debug_book {
@@ -57,7 +53,7 @@ typedef struct debug_book {
     uint16_t last;
     uint16_t mask;
     uint16_t reserved;
-    void **ring; /* NULL: nothing is held back */
+    debug_held *ring; /* NULL: nothing is held back */
     /* one cache line up to here */
 
     debug_malloc *owner;
@@ -103,7 +99,8 @@ struct debug_malloc {
     uint64_t denied;     /* atomic */
     uint64_t failed;     /* atomic */
     uint64_t damaged;    /* atomic: blocks withdrawn */
-    debug_book *books;   /* guarded by lock; the common one is last */
+    uint64_t lost;     /* atomic: of these, without a header; nobody can count them out */
+    debug_book *books; /* guarded by lock; the common one is last */
     debug_book common;
     hm_debug ask;
     const hm_malloc_vtbl *live_vtbl;
@@ -161,8 +158,8 @@ typedef struct debug_process {
     uint32_t started; /* guarded by lock */
 } debug_process;
 
-extern debug_process hm__debug;
-extern _Thread_local debug_thread *hm__debug_me;
+extern DEBUG_HIDDEN debug_process hm__debug;
+extern DEBUG_HIDDEN _Thread_local debug_thread *hm__debug_me;
 
 /* process.c */
 hm_status hm__debug_start(hm_error *err);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Patterns in memory nobody has written yet (0xCD) and in memory already freed (0xDD). As eight-byte words both
  * are addresses no program can use, so a stale or unset pointer faults at its first use. In the default mode only
- * the first and last 64 bytes are filled: whole blocks cost more than everything else this host does. */
+ * the first 64 and last 16 bytes are filled: whole blocks cost more than everything else this host does. */
 #ifndef HM_DEBUG_FILL_INTERNAL_H
 #define HM_DEBUG_FILL_INTERNAL_H
 
@@ -9,7 +9,8 @@
 
 #define DEBUG_FRESH     0xCDu
 #define DEBUG_STALE     0xDDu
-#define DEBUG_FILL_EDGE 64u
+#define DEBUG_FILL_HEAD 64u
+#define DEBUG_FILL_TAIL 16u
 
 #if defined(__GNUC__)
 typedef uint64_t debug_pair __attribute__((vector_size(16), aligned(1), may_alias));
@@ -24,19 +25,18 @@ DEBUG_INLINE void hm__debug_fill_ends(void *block, size_t bytes, uint64_t byte)
     const debug_pair pair = DEBUG_PAIR(word);
     char *head = block;
     char *tail = head + bytes;
-    if (bytes >= 16) {
+    if (bytes >= 64) {
+        *(debug_pair *)(void *)head = pair;
+        *(debug_pair *)(void *)(head + 16) = pair;
+        *(debug_pair *)(void *)(head + 32) = pair;
+        *(debug_pair *)(void *)(head + 48) = pair;
+        *(debug_pair *)(void *)(tail - 16) = pair;
+    } else if (bytes >= 16) {
+        const size_t middle = bytes > 32 ? 16 : 0;
         *(debug_pair *)(void *)head = pair;
         *(debug_pair *)(void *)(tail - 16) = pair;
-        if (bytes > 32) {
-            *(debug_pair *)(void *)(head + 16) = pair;
-            *(debug_pair *)(void *)(tail - 32) = pair;
-            if (bytes > 64) {
-                *(debug_pair *)(void *)(head + 32) = pair;
-                *(debug_pair *)(void *)(tail - 48) = pair;
-                *(debug_pair *)(void *)(head + 48) = pair;
-                *(debug_pair *)(void *)(tail - 64) = pair;
-            }
-        }
+        *(debug_pair *)(void *)(head + middle) = pair;
+        *(debug_pair *)(void *)(tail - 16 - middle) = pair;
     } else if (bytes >= 8) {
         memcpy(head, &word, 8);
         memcpy(tail - 8, &word, 8);
@@ -57,28 +57,28 @@ hm__debug_fill(void *block, size_t bytes, uint64_t byte, const uint32_t mode)
     }
 }
 
-/* 1 when the stale fill that mode leaves is still all there. */
+/* 1 when the stale fill of the ends is still all there. */
 DEBUG_INLINE int hm__debug_fill_ends_intact(const void *block, size_t bytes)
 {
     const uint64_t word = DEBUG_STALE * UINT64_C(0x0101010101010101);
     const debug_pair pair = DEBUG_PAIR(word);
     const char *head = block;
     const char *tail = head + bytes;
-    if (bytes >= 16) {
-        debug_pair seen = (*(const debug_pair *)(const void *)head ^ pair) |
-                          (*(const debug_pair *)(const void *)(tail - 16) ^ pair);
-        if (bytes > 32) {
-            seen |= (*(const debug_pair *)(const void *)(head + 16) ^ pair) |
-                    (*(const debug_pair *)(const void *)(tail - 32) ^ pair);
-            if (bytes > 64) {
-                seen |= (*(const debug_pair *)(const void *)(head + 32) ^ pair) |
-                        (*(const debug_pair *)(const void *)(tail - 48) ^ pair) |
-                        (*(const debug_pair *)(const void *)(head + 48) ^ pair) |
-                        (*(const debug_pair *)(const void *)(tail - 64) ^ pair);
-            }
-        }
+#define DEBUG_DIFFERS(at) (*(const debug_pair *)(const void *)(at) ^ pair)
+    if (bytes >= 64) {
+        const debug_pair seen = DEBUG_DIFFERS(head) | DEBUG_DIFFERS(head + 16) |
+                                DEBUG_DIFFERS(head + 32) | DEBUG_DIFFERS(head + 48) |
+                                DEBUG_DIFFERS(tail - 16);
         return (seen[0] | seen[1]) == 0;
     }
+    if (bytes >= 16) {
+        const size_t middle = bytes > 32 ? 16 : 0;
+        const debug_pair seen = DEBUG_DIFFERS(head) | DEBUG_DIFFERS(tail - 16) |
+                                DEBUG_DIFFERS(head + middle) |
+                                DEBUG_DIFFERS(tail - 16 - middle);
+        return (seen[0] | seen[1]) == 0;
+    }
+#undef DEBUG_DIFFERS
     uint64_t first = word, last = word;
     if (bytes >= 8) {
         memcpy(&first, head, 8);

@@ -2,7 +2,7 @@
 /* The text of one finding, and the memory of which were printed already. */
 #include "finding_internal.h"
 
-#define LABEL_COLUMN 14u
+#define LABEL_COLUMN 15u
 
 /* The entry of this kind at these places: a new one when it is to be printed, NULL when it is only counted. */
 static debug_seen *seen_first(debug_host *host, const debug_finding *f, uint32_t site)

@@ -18,6 +18,7 @@ typedef struct live_list {
     uint64_t blocks;
     uint64_t bytes;
     uint64_t sites;
+    uint64_t lost; /* freed, but without a header to say whose they were */
 } live_list;
 
 static uint32_t groups_of(const debug_host *host, const debug_malloc *only)
@@ -68,6 +69,9 @@ list_collect(live_list *list, const debug_host *host, const debug_malloc *only)
     }
     for (uint32_t site = 0; site < sites; site++) {
         list_site(list, host, only, site);
+    }
+    for (const debug_malloc *m = host->mallocs; m; m = m->next) {
+        list->lost += !only || m == only ? DEBUG_GET(m->lost) : 0;
     }
     core->unlock(&hm__debug.lock);
 }
@@ -151,6 +155,11 @@ static void put_list(debug_text *t, int fd, live_list *list)
     hm__debug_put_right(t, list->bytes, 24);
     hm__debug_put(t, "           total of ");
     hm__debug_put_count(t, list->sites, "site\n", "sites\n");
+    if (list->lost) {
+        hm__debug_put(t, "    among them ");
+        hm__debug_put_count(t, list->lost, "block", "blocks");
+        hm__debug_put(t, " freed with the header overwritten: the site is not known\n");
+    }
 }
 
 /* Mistakes that were only counted, because one like them had been printed. */

@@ -83,7 +83,7 @@ static int ring_make(debug_book *book)
     const int holds = book->thread || !(book->owner->base.flags & HM_MALLOC_THREADSAFE);
     const uint32_t entries = holds ? book->owner->host->held_entries : 0;
     if (entries) {
-        book->ring = hm__debug.core->memory_alloc(entries * sizeof(void *));
+        book->ring = hm__debug.core->memory_alloc(entries * sizeof(debug_held));
         book->mask = (uint16_t)(entries - 1);
     }
     return !entries || book->ring;
@@ -110,7 +110,7 @@ debug_book *hm__debug_book_make(debug_malloc *m, debug_thread *thread)
     unlock();
     if (!made && thread) {
         hm__debug.core->memory_free(book->ring,
-                                    ((size_t)book->mask + 1) * sizeof(void *));
+                                    ((size_t)book->mask + 1) * sizeof(debug_held));
         hm__debug.core->memory_free(book, sizeof(*book));
     }
     return made ? book : NULL;
@@ -193,7 +193,7 @@ void hm__debug_book_free(debug_book *book)
     }
     core->memory_free(book->groups, book->group_count * sizeof(debug_tally *));
     if (book->ring) {
-        core->memory_free(book->ring, ((size_t)book->mask + 1) * sizeof(void *));
+        core->memory_free(book->ring, ((size_t)book->mask + 1) * sizeof(debug_held));
     }
     if (book->thread) {
         debug_book **place = &book->owner->books;

@@ -15,18 +15,19 @@ void hm__debug_evict(debug_book *book, uint32_t count); /* the oldest; UINT32_MA
 void hm__debug_evict_enter(debug_book *book);
 void hm__debug_evict_leave(debug_book *book);
 /* A block that is FREED, filled and has its epitaph, straight to the inner malloc, unless somebody wrote to it
-   since; within enter and leave. Returns its bytes. */
-size_t hm__debug_give_back(debug_malloc *m, void *block);
+   since; within enter and leave. */
+void hm__debug_give_back(debug_malloc *m, void *block, size_t bytes);
 void hm__debug_make_room(debug_book *book);
 
 /* The block is FREED, filled and has its epitaph. Its book must have a ring. */
 DEBUG_INLINE void
 hm__debug_hold(debug_book *book, void *block, size_t bytes, uint32_t held_max)
 {
-    book->ring[book->last & book->mask] = block;
-    book->last++;
+    const uint16_t last = book->last;
+    book->ring[last & book->mask] = (debug_held){block, bytes};
+    book->last = (uint16_t)(last + 1);
     book->held_bytes += bytes;
-    if (DEBUG_RARE((uint16_t)(book->last - book->first) > book->mask ||
+    if (DEBUG_RARE((uint16_t)(last + 1 - book->first) > book->mask ||
                    book->held_bytes > held_max)) {
         hm__debug_make_room(book);
     }

@@ -213,11 +213,11 @@ block_retire(debug_malloc *m, void *block, const debug_shape *shape, uint32_t si
         hm__debug_hold(book, block, shape->bytes, m->held_max);
     } else if (book) {
         hm__debug_evict_enter(book);
-        hm__debug_give_back(m, block);
+        hm__debug_give_back(m, block, shape->bytes);
         hm__debug_evict_leave(book);
     } else {
         hm__debug_walk_begin();
-        hm__debug_give_back(m, block);
+        hm__debug_give_back(m, block, shape->bytes);
         hm__debug_walk_end();
     }
 }
@@ -230,6 +230,8 @@ static void block_withdraw(debug_malloc *m, const void *block, const debug_facts
     if (facts->intact) {
         count_out(m, facts->site_id, facts->bytes);
         limit_give(m, facts->bytes);
+    } else {
+        __atomic_add_fetch(&m->lost, 1, __ATOMIC_RELAXED);
     }
 }
 
