@@ -124,10 +124,17 @@ static int heap_make(mi_object *m)
     return table_change(m, &young_vtbl, &own_vtbl);
 }
 
+/* Apart for the same reason as in mimalloc.c. */
+__attribute__((noinline, cold)) static void *tiny_alloc(mi_heap_t *heap)
+{
+    return taken(mi_heap_malloc(heap, SMALLEST));
+}
+
 static void *own_alloc(hm_malloc *self, size_t size, hm_level level)
 {
     (void)level;
-    return taken(mi_heap_malloc(object_from(self)->heap, at_least_smallest(size)));
+    mi_heap_t *heap = object_from(self)->heap;
+    return size < SMALLEST ? tiny_alloc(heap) : taken(mi_heap_malloc(heap, size));
 }
 
 static void *own_debug_alloc(hm_malloc *self, size_t size, hm_level level, hm_site *site)
