@@ -69,6 +69,20 @@ static void closed__a_table_made_beforehand_drains_too(void **state)
     check_drained(&t, p);
 }
 
+static void closed__a_shrink_is_refused_where_sizes_are_checked(void **state)
+{
+    (void)state;
+    toy t;
+    hm_malloc *m = &toy_make(&t)->base;
+    void *p = hm_alloc(m, 100);
+    hm_malloc_close(m);
+    m->flags = HM_MALLOC_DEBUG;
+    assert_null(hm_realloc(m, p, 10));
+    assert_null(hm_realloc_at(m, p, 100, 100, HM_LEVEL_TASK, NULL));
+    assert_int_equal(hm_free(m, p), HM_OK);
+    assert_int_equal(t.live, 0);
+}
+
 static void closed__a_newer_table_is_cut_to_what_is_known(void **state)
 {
     (void)state;
@@ -148,6 +162,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(closed__an_object_is_drained),
         cmocka_unit_test(closed__a_table_made_beforehand_drains_too),
+        cmocka_unit_test(closed__a_shrink_is_refused_where_sizes_are_checked),
         cmocka_unit_test(closed__a_newer_table_is_cut_to_what_is_known),
         cmocka_unit_test(closed__closing_stops_threads_that_allocate),
         cmocka_unit_test(closed__more_kinds_than_there_is_room_for_stay_open),

@@ -209,7 +209,8 @@ struct hm_core {
     /** Pass everything to hm_layer_malloc.inner and hm_layer_host.inner (layer.h). */
     const hm_malloc_vtbl *malloc_forward;
     const hm_host_vtbl *host_forward;
-    /** Turn @p live into a table for a drained object: the same frees, allocations that answer NULL. */
+    /** Turn @p live into a table for a drained object: the same frees, allocations that answer NULL. A realloc
+        that shrinks answers the block as it is, or NULL where HM_MALLOC_DEBUG says that sizes are checked. */
     void (*malloc_closed)(const hm_malloc_vtbl *live, hm_malloc_vtbl *closed);
 
     /* the ready-made wrapping host: header, size, alignment, ownership, scope, limit over alloc and free */
