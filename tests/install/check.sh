@@ -14,6 +14,11 @@ die() {
     exit 1
 }
 
+# A log without the lines that say how far a build got.
+log() {
+    grep -vE '^\[ *[0-9]+%\]|^-- (Detecting|Check for working|Performing Test)' "$1" || true
+}
+
 # Modules of this build; a build without mimalloc has none, and the strangers then do without.
 shopt -s nullglob
 modules=("$build/lib/hostmalloc"/*.so)
