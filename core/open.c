@@ -140,7 +140,7 @@ static hm_status make_stack(const stack *s, hm_host **out, hm_error *err)
 {
     hm_host *inner = NULL;
     for (uint32_t i = s->count; i-- > 0;) {
-        hm_host *made;
+        hm_host *made = NULL;
         const hm_status status =
             make(s->parts[i].info, s->parts[i].values, inner, &made, err);
         hm_host_release(inner); /* a layer that was made has its own reference */

@@ -108,7 +108,7 @@ hm_status hm__registry_add_all(const hm_host_info *const *list,
                                hm_error *err)
 {
     const size_t origin_bytes = strlen(source->origin) + 1;
-    const size_t bytes = sizeof(batch) + count * sizeof(batch *) + origin_bytes;
+    const size_t bytes = sizeof(batch) + count * sizeof(void *) + origin_bytes;
     if (!__atomic_exchange_n(&fork_known, 1, __ATOMIC_ACQ_REL)) {
         hm__at_fork(&fork_hooks);
     }
