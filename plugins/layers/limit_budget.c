@@ -1,0 +1,114 @@
+/* SPDX-License-Identifier: MIT */
+/* Charging nested budgets. A budget that stands alone is charged with one compare-and-swap; where several must
+ * agree, the lock of the outermost keeps a charge that is taken back again from being seen. */
+#include "limit_internal.h"
+
+#include <stddef.h>
+
+uint64_t hm__limit_line(const limit_budget *budget, hm_level level)
+{
+    const uint64_t soft = hm__limit_load(&budget->soft);
+    const uint64_t hard = hm__limit_load(&budget->hard);
+    const uint64_t reserve = hm__limit_load(&budget->reserve);
+    if (level <= HM_LEVEL_TASK && soft) {
+        return soft;
+    }
+    if (!hard) {
+        return UINT64_MAX;
+    }
+    return level >= HM_LEVEL_PROCESS && reserve <= UINT64_MAX - hard ? hard + reserve
+                                                                     : hard;
+}
+
+/* The level matters only once the lowest line is passed, so it is looked up only then. */
+static int
+fits(const hm_core *core, const limit_budget *budget, uint64_t after, hm_level *level)
+{
+    if (after <= hm__limit_line(budget, HM_LEVEL_TASK)) {
+        return 1;
+    }
+    if (*level == HM_LEVEL_CURRENT) {
+        *level = core->level_now();
+    }
+    return after <= hm__limit_line(budget, *level);
+}
+
+static void raise_peak(limit_budget *budget, uint64_t live)
+{
+    uint64_t peak = hm__limit_load(&budget->peak);
+    while (live > peak &&
+           !__atomic_compare_exchange_n(&budget->peak, &peak, live, 1, __ATOMIC_RELAXED,
+                                        __ATOMIC_RELAXED)) {
+    }
+}
+
+/* 0 when a line stands in the way; else what is live now. */
+static int take(const hm_core *core,
+                limit_budget *budget,
+                uint64_t bytes,
+                hm_level *level,
+                uint64_t *after)
+{
+    uint64_t live = hm__limit_load(&budget->live);
+    do {
+        if (bytes > UINT64_MAX - live || !fits(core, budget, live + bytes, level)) {
+            __atomic_fetch_add(&budget->denied, 1, __ATOMIC_RELAXED);
+            return 0;
+        }
+    } while (!__atomic_compare_exchange_n(&budget->live, &live, live + bytes, 1,
+                                          __ATOMIC_RELAXED, __ATOMIC_RELAXED));
+    *after = live + bytes;
+    return 1;
+}
+
+static limit_budget *outermost(limit_budget *budget)
+{
+    while (budget->parent) {
+        budget = budget->parent;
+    }
+    return budget;
+}
+
+/* From the inside out, so that the outermost, which others may charge without the lock, is never taken back. */
+static limit_budget *
+take_all(const hm_core *core, limit_budget *budget, uint64_t bytes, hm_level *level)
+{
+    uint64_t after[LIMIT_DEPTH];
+    unsigned depth = 0;
+    for (limit_budget *b = budget; b; b = b->parent) {
+        if (!take(core, b, bytes, level, &after[depth++])) {
+            for (limit_budget *back = budget; back != b; back = back->parent) {
+                __atomic_fetch_sub(&back->live, bytes, __ATOMIC_RELAXED);
+            }
+            return b;
+        }
+    }
+    depth = 0;
+    for (limit_budget *b = budget; b; b = b->parent) {
+        raise_peak(b, after[depth++]);
+    }
+    return NULL;
+}
+
+limit_budget *hm__limit_charge(const hm_core *core,
+                               limit_budget *budget,
+                               uint64_t bytes,
+                               hm_level level)
+{
+    limit_budget *top = outermost(budget);
+    if (!__atomic_load_n(&top->nested, __ATOMIC_ACQUIRE)) {
+        return take_all(core, budget, bytes, &level);
+    }
+    core->lock(&top->lock);
+    limit_budget *refused = take_all(core, budget, bytes, &level);
+    core->unlock(&top->lock);
+    return refused;
+}
+
+/* Giving back can only make room, at whatever moment it is seen: no lock. */
+void hm__limit_discharge(limit_budget *budget, uint64_t bytes)
+{
+    for (limit_budget *b = budget; b; b = b->parent) {
+        __atomic_fetch_sub(&b->live, bytes, __ATOMIC_RELAXED);
+    }
+}
