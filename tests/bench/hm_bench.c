@@ -1,0 +1,327 @@
+/* SPDX-License-Identifier: MIT */
+/* What the interface costs: each way to allocate against calling the same allocator directly.
+ *
+ *     hm_bench [--quick] [--processes N] [--repeats N] [--steps N] [--json FILE] [--check]
+ *
+ * Read the ratios, not the nanoseconds. In every repeat each contender runs once, forwards or backwards in turn, and
+ * a ratio is taken within the repeat, so that a slow second of the machine meets all of them. Contenders that may
+ * free each other's blocks share them, so that none has the luckier pages; what luck is left (heaps of their own)
+ * is spread over several processes. The figure is the median with its quartiles.
+ *
+ * --quick only shows that it runs, --check fails when a bound is missed. */
+#include "contenders.h"
+
+#include <sched.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#define COUNT(array) (sizeof(array) / sizeof((array)[0]))
+#define MOST_SAMPLES 2048
+
+static const struct workload {
+    const char *name;
+    int work;
+    unsigned least, most; /* bytes; many small and few large when they differ */
+} workloads[] = {
+    {"churn mixed", WORK_CHURN, 16, 1024},     {"churn 16", WORK_CHURN, 16, 16},
+    {"churn 64", WORK_CHURN, 64, 64},          {"churn 256", WORK_CHURN, 256, 256},
+    {"churn 1024", WORK_CHURN, 1024, 1024},    {"pair 64", WORK_PAIR, 64, 64},
+    {"realloc mixed", WORK_REALLOC, 16, 1024},
+};
+
+/* Bounds are on churn; 0: none. */
+static const struct ratio {
+    size_t above, below;
+    double bound;
+} ratios[] = {
+    {DIRECT_MIMALLOC_AGAIN, DIRECT_MIMALLOC, 0},
+    {MIMALLOC_SLOT, DIRECT_MIMALLOC, 1.10},
+    {MIMALLOC_MACRO, DIRECT_MIMALLOC, 1.10},
+    {ONE_THREAD_SLOT, DIRECT_MIMALLOC, 1.06},
+    {ONE_THREAD_MACRO, DIRECT_MIMALLOC, 1.06},
+    {MIMALLOC_MACRO, MIMALLOC_SLOT, 1.02},
+    {ONE_THREAD_MACRO, ONE_THREAD_SLOT, 1.02},
+    {DEBUG_MIMALLOC, DIRECT_MIMALLOC, 0},
+    {DEFAULT_SLOT, DIRECT_LIBC, 0},
+    {DEFAULT_MACRO, DIRECT_LIBC, 0},
+    {DEBUG_DEFAULT, DIRECT_LIBC, 0},
+};
+
+static struct {
+    unsigned processes, repeats;
+    uint64_t steps;
+    const char *json;
+    int check;
+} plan = {5, 11, 1000000, NULL, 0};
+
+/* Nanoseconds a step; 0 where a contender is missing. */
+typedef struct sample {
+    double ns[COUNT(workloads)][CONTENDERS];
+} sample;
+
+static sample samples[MOST_SAMPLES];
+
+static double now_ns(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec * 1e9 + (double)t.tv_nsec;
+}
+
+/* Stay on one processor: the last of those we may use, as the first tends to serve interrupts. */
+static int pin(void)
+{
+    cpu_set_t allowed, one;
+    int last = -1;
+    if (sched_getaffinity(0, sizeof allowed, &allowed) != 0) {
+        return -1;
+    }
+    for (int cpu = 0; cpu < CPU_SETSIZE; cpu++) {
+        last = CPU_ISSET(cpu, &allowed) ? cpu : last;
+    }
+    CPU_ZERO(&one);
+    CPU_SET(last, &one);
+    return sched_setaffinity(0, sizeof one, &one) == 0 ? last : -1;
+}
+
+/* A geometric skew: each doubling of the size is half as likely. */
+static void draw_sizes(ground *g, const struct workload *w)
+{
+    uint64_t seed = 42;
+    for (size_t i = 0; i < SIZE_DRAWS; i++) {
+        seed = seed * 6364136223846793005u + 1442695040888963407u;
+        unsigned top = w->least;
+        while (top < w->most && seed >> 63) {
+            seed <<= 1;
+            top *= 2;
+        }
+        const unsigned span = top > w->most / 2 ? w->most - top : top;
+        g->sizes[i] = top + (span ? (unsigned)((seed >> 20) % (span + 1)) : 0);
+        if (g->sizes[i] > w->most) {
+            g->sizes[i] = w->most;
+        }
+    }
+}
+
+/* Families 0 and 1 have a ground of their own each, the others one per contender. */
+static ground *ground_of(size_t who)
+{
+    static ground *grounds[2 + CONTENDERS];
+    const int family = contenders[who].family;
+    const size_t i = family >= 0 ? (size_t)family : 2 + who;
+    if (!grounds[i]) {
+        grounds[i] = calloc(1, sizeof *grounds[i]);
+        if (!grounds[i]) {
+            perror("hm_bench");
+            exit(2);
+        }
+        grounds[i]->seed = 20 + i;
+    }
+    return grounds[i];
+}
+
+static double run_once(const struct workload *w, size_t who)
+{
+    ground *g = ground_of(who);
+    run_fn *run = contenders[who].work[w->work];
+    draw_sizes(g, w);
+    run(g, plan.steps / 8 + 2 * SLOTS); /* warm up, and make every block its own */
+    const double begin = now_ns();
+    run(g, plan.steps);
+    return (now_ns() - begin) / (double)plan.steps;
+}
+
+static int run_process(int answer)
+{
+    if (!contenders_open()) {
+        return 1;
+    }
+    for (unsigned repeat = 0; repeat < plan.repeats; repeat++) {
+        sample s;
+        memset(&s, 0, sizeof s);
+        for (size_t w = 0; w < COUNT(workloads); w++) {
+            for (size_t i = 0; i < CONTENDERS; i++) {
+                const size_t who = repeat % 2 ? CONTENDERS - 1 - i : i;
+                if (contender_is_there(who)) {
+                    s.ns[w][who] = run_once(&workloads[w], who);
+                }
+            }
+        }
+        if (write(answer, &s, sizeof s) != (ssize_t)sizeof s) {
+            return 1;
+        }
+    }
+    return 0;
+}
+
+/* How many samples the process gave; all that were asked for, or it failed. */
+static size_t collect(size_t had)
+{
+    int ends[2];
+    if (pipe(ends) != 0) {
+        return 0;
+    }
+    fflush(NULL);
+    const pid_t child = fork();
+    if (child == 0) {
+        close(ends[0]);
+        _exit(run_process(ends[1]));
+    }
+    close(ends[1]);
+    size_t bytes = 0;
+    const size_t want = plan.repeats * sizeof(sample);
+    ssize_t got;
+    while (bytes < want &&
+           (got = read(ends[0], (char *)&samples[had] + bytes, want - bytes)) > 0) {
+        bytes += (size_t)got;
+    }
+    close(ends[0]);
+    int status = 0;
+    if (child < 0 || waitpid(child, &status, 0) != child || status != 0) {
+        return 0;
+    }
+    return bytes / sizeof(sample);
+}
+
+static int by_value(const void *left, const void *right)
+{
+    const double a = *(const double *)left, b = *(const double *)right;
+    return (a > b) - (a < b);
+}
+
+/* Quartiles of above over below, or of above alone. 0 when there is nothing. */
+static int
+quartiles(size_t count, size_t workload, size_t above, const size_t *below, double out[3])
+{
+    static double values[MOST_SAMPLES];
+    size_t n = 0;
+    for (size_t i = 0; i < count; i++) {
+        const double *ns = samples[i].ns[workload];
+        if (ns[above] > 0 && (!below || ns[*below] > 0)) {
+            values[n++] = below ? ns[above] / ns[*below] : ns[above];
+        }
+    }
+    if (n == 0) {
+        return 0;
+    }
+    qsort(values, n, sizeof values[0], by_value);
+    out[0] = values[n / 4];
+    out[1] = n % 2 ? values[n / 2] : (values[n / 2 - 1] + values[n / 2]) / 2;
+    out[2] = values[n - 1 - n / 4];
+    return 1;
+}
+
+static unsigned rows, missed;
+
+static void report_ratio(FILE *json, size_t count, size_t w, const struct ratio *r)
+{
+    double q[3];
+    if (!quartiles(count, w, r->above, &r->below, q)) {
+        return;
+    }
+    const double bound = workloads[w].work == WORK_CHURN ? r->bound : 0;
+    const char *verdict = !bound ? "" : q[1] <= bound ? "met" : "MISSED";
+    missed += bound && q[1] > bound;
+    rows++;
+    printf("  %-32s / %-28s %6.3f  [%.3f %.3f]", contenders[r->above].name,
+           contenders[r->below].name, q[1], q[0], q[2]);
+    if (bound) {
+        printf("  bound %.2f  %s", bound, verdict);
+    }
+    printf("\n");
+    if (json) {
+        fprintf(json,
+                "%s\n  {\"workload\": \"%s\", \"what\": \"%s\", \"against\": \"%s\", "
+                "\"median\": %.4f, \"q1\": %.4f, \"q3\": %.4f, \"bound\": %.2f}",
+                rows > 1 ? "," : "", workloads[w].name, contenders[r->above].name,
+                contenders[r->below].name, q[1], q[0], q[2], bound);
+    }
+}
+
+static int report(size_t count)
+{
+    FILE *json = plan.json ? fopen(plan.json, "w") : NULL;
+    if (plan.json && !json) {
+        perror(plan.json);
+        return 2;
+    }
+    if (json) {
+        fprintf(json, "[");
+    }
+    for (size_t w = 0; w < COUNT(workloads); w++) {
+        printf("\n%s, ns a step:", workloads[w].name);
+        for (size_t i = 0; i < CONTENDERS; i++) {
+            double q[3];
+            if ((i == DIRECT_MIMALLOC || i == DIRECT_LIBC) &&
+                quartiles(count, w, i, NULL, q)) {
+                printf("  %s %.1f", contenders[i].name, q[1]);
+            }
+        }
+        printf("\n");
+        for (size_t r = 0; r < COUNT(ratios); r++) {
+            report_ratio(json, count, w, &ratios[r]);
+        }
+    }
+    printf("\n%u ratios, %u bounds missed\n", rows, missed);
+    if (json) {
+        fprintf(json, "\n]\n");
+        fclose(json);
+    }
+    return plan.check && missed ? 1 : 0;
+}
+
+static int read_arguments(int argc, char **argv)
+{
+    for (int i = 1; i < argc; i++) {
+        const char *value = i + 1 < argc ? argv[i + 1] : NULL;
+        if (strcmp(argv[i], "--quick") == 0) {
+            plan.processes = 1;
+            plan.repeats = 3;
+            plan.steps = 20000;
+        } else if (strcmp(argv[i], "--check") == 0) {
+            plan.check = 1;
+        } else if (strcmp(argv[i], "--json") == 0 && value) {
+            plan.json = argv[++i];
+        } else if (strcmp(argv[i], "--processes") == 0 && value) {
+            plan.processes = (unsigned)atoi(argv[++i]);
+        } else if (strcmp(argv[i], "--repeats") == 0 && value) {
+            plan.repeats = (unsigned)atoi(argv[++i]);
+        } else if (strcmp(argv[i], "--steps") == 0 && value) {
+            plan.steps = (uint64_t)atoll(argv[++i]);
+        } else {
+            fprintf(stderr,
+                    "usage: hm_bench [--quick] [--processes N] [--repeats N] [--steps N] "
+                    "[--json FILE] [--check]\n");
+            return 0;
+        }
+    }
+    return plan.processes && plan.repeats && plan.steps &&
+           plan.processes * plan.repeats <= MOST_SAMPLES;
+}
+
+int main(int argc, char **argv)
+{
+    if (!read_arguments(argc, argv)) {
+        return 2;
+    }
+    const int cpu = pin();
+    printf("hm_bench: %u processes of %u repeats, %llu steps each, on processor %d\n",
+           plan.processes, plan.repeats, (unsigned long long)plan.steps, cpu);
+#ifndef __OPTIMIZE__
+    printf("built without optimisation: these figures mean nothing\n");
+#endif
+    size_t count = 0;
+    for (unsigned i = 0; i < plan.processes; i++) {
+        const size_t got = collect(count);
+        if (got != plan.repeats) {
+            fprintf(stderr, "hm_bench: a process failed\n");
+            return 2;
+        }
+        count += got;
+    }
+    return report(count);
+}
