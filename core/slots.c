@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT */
-/* The ready-made table: slots of a malloc object in terms of the others, and the table of a drained one.
+/* The ready-made table: slots of a malloc object in terms of the others. closed.c has what it becomes when drained.
  *
  * An object that wants sites is called through its debug pair here too, as callers do. */
 #include "slots_internal.h"
 
+#include <errno.h>
 #include <stdalign.h>
 #include <string.h>
 
@@ -94,14 +95,19 @@ static void *basic_realloc(hm_malloc *self,
     if (block_verdict(self, block) != HM_OK) {
         return NULL;
     }
+    const int kept_errno = errno; /* this frees, and what frees leaves it alone */
     const size_t old_bytes = block_bytes(self, block, old_size);
     void *fresh = hm_alloc_at(self, size, level, site ? site : birth_site(self, block));
     if (!fresh) {
+        errno = size <= old_bytes ? kept_errno : errno;
         return size <= old_bytes ? block : NULL;
     }
     const size_t kept = old_bytes < size ? old_bytes : size;
-    return block_replace(self, block, old_size, fresh, kept, site) == HM_OK ? fresh
-                                                                            : NULL;
+    if (block_replace(self, block, old_size, fresh, kept, site) != HM_OK) {
+        return NULL;
+    }
+    errno = kept_errno;
+    return fresh;
 }
 
 static void *basic_alloc_zeroed(
@@ -268,137 +274,6 @@ static hm_status basic_find(hm_malloc *self, const char *interface_name, void **
     return HM_E_NOT_FOUND;
 }
 
-static void *closed_alloc(hm_malloc *self, size_t size, hm_level level)
-{
-    (void)self;
-    (void)size;
-    (void)level;
-    return NULL;
-}
-
-static void *
-closed_debug_alloc(hm_malloc *self, size_t size, hm_level level, hm_site *site)
-{
-    (void)self;
-    (void)size;
-    (void)level;
-    (void)site;
-    return NULL;
-}
-
-/* Shrinking is no allocation, and runtimes that tear down do not expect it to fail. An object that checks sizes
-   would go on expecting the old one when the block is freed, so there the caller has to know. */
-static void *closed_realloc(hm_malloc *self,
-                            void *block,
-                            size_t old_size,
-                            size_t size,
-                            hm_level level,
-                            hm_site *site)
-{
-    (void)level;
-    (void)site;
-    if (!block || (self->flags & HM_MALLOC_DEBUG)) {
-        return NULL;
-    }
-    return size <= block_bytes(self, block, old_size) ? block : NULL;
-}
-
-static void *closed_alloc_more(
-    hm_malloc *self, size_t count, size_t size, hm_level level, hm_site *site)
-{
-    (void)self;
-    (void)count;
-    (void)size;
-    (void)level;
-    (void)site;
-    return NULL;
-}
-
-static hm_status closed_request(hm_malloc *self, const hm_request *request, void **out)
-{
-    (void)self;
-    (void)request;
-    if (!out) {
-        return HM_E_INVALID;
-    }
-    *out = NULL;
-    return HM_E_CLOSED;
-}
-
-/* The storage of closed is as large as whoever calls compiled the table, which is live's size. */
-void hm__malloc_closed(const hm_malloc_vtbl *live, hm_malloc_vtbl *closed)
-{
-    const size_t bytes = live->size < sizeof(*closed) ? live->size : sizeof(*closed);
-    memcpy(closed, live, bytes);
-    closed->size = bytes;
-    closed->alloc = closed_alloc;
-    closed->debug_alloc = closed_debug_alloc;
-    closed->realloc = closed_realloc;
-    closed->alloc_zeroed = closed_alloc_more;
-    closed->alloc_aligned = closed_alloc_more;
-    closed->request = closed_request;
-    closed->close = basic_trim;
-}
-
-/* Drained tables made by the ready-made close: kept for good, because objects point at them, and found by
- * content, so there are only as many as there are kinds of object. One that is being filled is passed over; at
- * worst the same table is made twice. No lock, so nothing to mend in the child of a fork. */
-#define CLOSED_KINDS   64
-#define CLOSED_EMPTY   0u
-#define CLOSED_FILLING 1u
-#define CLOSED_READY   2u
-
-static struct {
-    uint32_t state; /* atomic */
-    hm_malloc_vtbl table;
-} closed_tables[CLOSED_KINDS];
-
-#if defined(__GNUC__)
-/* Callers reach a table through a relaxed load and the address it gave, an order every processor we build for
- * keeps and race detectors do not model. */
-__attribute__((noinline, no_sanitize("thread")))
-#endif
-static void
-closed_table_fill(hm_malloc_vtbl *to, const hm_malloc_vtbl *from)
-{
-    volatile uintptr_t *words = (volatile uintptr_t *)to; /* so that it stays a loop */
-    for (size_t i = 0; i < sizeof(*to) / sizeof(*words); i++) {
-        uintptr_t word;
-        memcpy(&word, (const char *)from + i * sizeof(word), sizeof(word));
-        words[i] = word;
-    }
-}
-
-static const hm_malloc_vtbl *closed_table_of(const hm_malloc_vtbl *live)
-{
-    hm_malloc_vtbl wanted;
-    hm__malloc_closed(live, &wanted);
-    for (size_t i = 0; i < CLOSED_KINDS; i++) {
-        uint32_t state = CLOSED_EMPTY;
-        if (__atomic_compare_exchange_n(&closed_tables[i].state, &state, CLOSED_FILLING,
-                                        0, __ATOMIC_ACQUIRE, __ATOMIC_ACQUIRE)) {
-            closed_table_fill(&closed_tables[i].table, &wanted);
-            __atomic_store_n(&closed_tables[i].state, CLOSED_READY, __ATOMIC_RELEASE);
-            return &closed_tables[i].table;
-        }
-        if (state == CLOSED_READY &&
-            memcmp(&closed_tables[i].table, &wanted, sizeof(wanted)) == 0) {
-            return &closed_tables[i].table;
-        }
-    }
-    return NULL;
-}
-
-/* A process with more kinds of object than there is room for leaves the rest open; such a host makes its own
- * tables with hm__malloc_closed. */
-static void basic_close(hm_malloc *self)
-{
-    const hm_malloc_vtbl *closed = closed_table_of(HM_LOAD(self->vtbl));
-    if (closed) {
-        __atomic_store_n(&self->vtbl, closed, __ATOMIC_RELEASE);
-    }
-}
-
 /* alloc, free, retain, release and size_of are the implementer's. */
 const hm_malloc_vtbl hm__malloc_basics = {
     .size = sizeof(hm_malloc_vtbl),
@@ -416,6 +291,6 @@ const hm_malloc_vtbl hm__malloc_basics = {
     .stats = basic_stats,
     .trim = basic_trim,
     .reset = basic_reset,
-    .close = basic_close,
+    .close = hm__malloc_close,
     .find = basic_find,
 };

@@ -16,7 +16,9 @@ hm_status hm__struct_check(const void *object, size_t least, size_t known);
 
 hm_status hm__request_check(const hm_request *request); /* NULL allowed; HM_E_INVALID */
 
+/* closed.c: a table for drained objects, and the close of the ready-made table. */
 void hm__malloc_closed(const hm_malloc_vtbl *live, hm_malloc_vtbl *closed);
+void hm__malloc_close(hm_malloc *self);
 hm_status hm__malloc_opts_read(const hm_malloc_opts *opts,
                                uint32_t supported,
                                hm_malloc_opts *copy,

@@ -180,10 +180,18 @@ static hm_block block_report(const hm__wrap_block *block)
                       .state = HM_BLOCK_LIVE};
 }
 
-/* A newer caller's struct is larger; what lies beyond stays as the caller left it. */
+/* A caller's struct may be older and shorter, or newer and longer: what both know is filled. */
+static void fill_known(void *out, const void *known, size_t known_bytes)
+{
+    size_t size;
+    memcpy(&size, out, sizeof(size));
+    memcpy(out, known, size < known_bytes ? size : known_bytes);
+    memcpy(out, &size, sizeof(size));
+}
+
 static hm_status wrap_describe(hm_malloc *self, const void *block, hm_block *out)
 {
-    if (!out || out->size < sizeof(*out)) {
+    if (!out || out->size < sizeof(out->size)) {
         return HM_E_INVALID;
     }
     hm__wrapped *m = wrap_of(self);
@@ -191,9 +199,8 @@ static hm_status wrap_describe(hm_malloc *self, const void *block, hm_block *out
     hm__lock(&m->lock);
     const hm_status status = hm__wrap_hold(m, block, &held);
     if (status == HM_OK) {
-        const size_t size = out->size;
-        *out = block_report(held);
-        out->size = size;
+        const hm_block report = block_report(held);
+        fill_known(out, &report, sizeof(report));
         hm__wrap_drop(held, HM__WRAP_LIVE);
     }
     hm__unlock(&m->lock);
@@ -218,15 +225,14 @@ static hm_status wrap_walk(hm_malloc *self, hm_visit *visit, void *context)
 
 static hm_status wrap_stats(hm_malloc *self, hm_stats *out)
 {
-    if (!out || out->size < sizeof(*out)) {
+    if (!out || out->size < sizeof(out->size)) {
         return HM_E_INVALID;
     }
     hm__wrapped *m = wrap_of(self);
-    const size_t size = out->size;
     hm__lock(&m->lock);
-    *out = m->stats;
+    const hm_stats stats = m->stats;
     hm__unlock(&m->lock);
-    out->size = size;
+    fill_known(out, &stats, sizeof(stats));
     return HM_OK;
 }
 

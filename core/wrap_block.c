@@ -303,6 +303,7 @@ hm_status hm__wrap_resize(hm__wrapped *m,
                           size_t *old_requested)
 {
     *out = NULL;
+    const int kept_errno = errno; /* this may free, and what frees leaves it alone */
     const uint32_t number = hm_site_id(site);
     hm__wrap_block *block = NULL;
     hm__lock(&m->lock);
@@ -335,6 +336,7 @@ hm_status hm__wrap_resize(hm__wrapped *m,
     } else if (status == HM_OK) {
         *out = address;
     }
+    errno = status == HM_OK ? kept_errno : errno;
     return status;
 }
 

@@ -3,6 +3,7 @@
 #ifndef HM_TESTS_POOL_H
 #define HM_TESTS_POOL_H
 
+#include <errno.h>
 #include <hostmalloc/hostmalloc.h>
 #include <sched.h>
 #include <stdlib.h>
@@ -44,6 +45,7 @@ static inline void *pool_alloc(void *context, size_t bytes)
     pool_enter(p);
     const size_t call = __atomic_add_fetch(&p->calls, 1, __ATOMIC_RELAXED);
     char *piece = NULL;
+    errno = ENOMEM;
     if (!(p->fail_from && call >= p->fail_from) && bytes < (size_t)1 << 40) {
         piece = (malloc)(bytes + p->skew);
         assert_non_null(piece);
@@ -59,6 +61,7 @@ static inline void *pool_alloc(void *context, size_t bytes)
 static inline void pool_release(void *context, void *piece, size_t bytes)
 {
     pool *p = context;
+    errno = EINVAL;
     pool_enter(p);
     __atomic_fetch_sub(&p->live, 1, __ATOMIC_RELAXED);
     __atomic_fetch_sub(&p->bytes, bytes, __ATOMIC_RELAXED);

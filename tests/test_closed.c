@@ -75,11 +75,77 @@ static void closed__a_shrink_is_refused_where_sizes_are_checked(void **state)
     toy t;
     hm_malloc *m = &toy_make(&t)->base;
     void *p = hm_alloc(m, 100);
-    hm_malloc_close(m);
+    hm_malloc_vtbl closed;
+    hm__malloc_closed(&t.table, &closed);
+    m->vtbl = &closed;
     m->flags = HM_MALLOC_DEBUG;
     assert_null(hm_realloc(m, p, 10));
     assert_null(hm_realloc_at(m, p, 100, 100, HM_LEVEL_TASK, NULL));
     assert_int_equal(hm_free(m, p), HM_OK);
+    assert_int_equal(t.live, 0);
+}
+
+/* An object that records one block: its own realloc is what shrinks, also when it is drained. */
+static const void *recorded;
+static size_t recorded_bytes;
+static size_t own_calls;
+
+static hm_status recorded_describe(hm_malloc *self, const void *block, hm_block *out)
+{
+    (void)self;
+    out->requested = recorded_bytes;
+    return block == recorded ? HM_OK : HM_E_NOT_OWNED;
+}
+
+static void *recorded_realloc(hm_malloc *self,
+                              void *block,
+                              size_t old_size,
+                              size_t size,
+                              hm_level level,
+                              hm_site *site)
+{
+    (void)self;
+    (void)old_size;
+    (void)level;
+    (void)site;
+    own_calls++;
+    if (block != recorded) {
+        return NULL;
+    }
+    recorded_bytes = size;
+    return block;
+}
+
+static void closed__the_objects_own_realloc_shrinks(void **state)
+{
+    (void)state;
+    toy t;
+    hm_malloc *m = &toy_make(&t)->base;
+    t.table.describe = recorded_describe;
+    t.table.realloc = recorded_realloc;
+    m->flags = HM_MALLOC_DEBUG;
+    void *p = hm_alloc(m, 100);
+    recorded = p;
+    recorded_bytes = 90; /* less than usable, and that is what counts */
+    hm_malloc_close(m);
+    hm__malloc_close(m); /* a host's own close may call it again */
+    assert_null(hm_realloc(m, p, 91));
+    assert_null(hm_realloc_at(m, p, 90, 91, HM_LEVEL_TASK, NULL));
+    assert_null(hm_realloc(m, NULL, 0));
+    assert_int_equal(own_calls, 0);
+    assert_ptr_equal(hm_realloc(m, p, 80), p);
+    assert_int_equal(recorded_bytes, 80);
+    assert_ptr_equal(hm_realloc_at(m, p, 80, 0, HM_LEVEL_TASK, NULL), p);
+    assert_int_equal(recorded_bytes, 0);
+    assert_int_equal(own_calls, 2);
+    assert_null(hm_realloc(m, &t, 1000000)); /* not known: its own realloc judges */
+    assert_int_equal(own_calls, 3);
+
+    toy plain; /* the same table but for realloc is another kind */
+    toy_make(&plain)->table.describe = recorded_describe;
+    hm_malloc_close(&plain.base);
+    assert_ptr_not_equal(plain.base.vtbl, m->vtbl);
+    hm_free(m, p);
     assert_int_equal(t.live, 0);
 }
 
@@ -163,6 +229,7 @@ int main(void)
         cmocka_unit_test(closed__an_object_is_drained),
         cmocka_unit_test(closed__a_table_made_beforehand_drains_too),
         cmocka_unit_test(closed__a_shrink_is_refused_where_sizes_are_checked),
+        cmocka_unit_test(closed__the_objects_own_realloc_shrinks),
         cmocka_unit_test(closed__a_newer_table_is_cut_to_what_is_known),
         cmocka_unit_test(closed__closing_stops_threads_that_allocate),
         cmocka_unit_test(closed__more_kinds_than_there_is_room_for_stay_open),

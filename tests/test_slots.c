@@ -70,8 +70,10 @@ static void slots__realloc_moves_what_fits(void **state)
             old[k] = (unsigned char)k;
         }
         t.refusing = cases[i].refusing;
+        errno = 4711;
         unsigned char *p = hm_realloc_at(m, old, cases[i].given, cases[i].second,
                                          HM_LEVEL_PROCESS, NULL);
+        CHECK_ROW(cases[i].label, !p || errno == 4711);
         CHECK_ROW(cases[i].label, t.level == HM_LEVEL_PROCESS);
         CHECK_ROW(cases[i].label, t.asked == (cases[i].given == HM_SIZE_UNKNOWN));
         CHECK_ROW(cases[i].label, cases[i].want == (p == NULL ? -1 : p != old));

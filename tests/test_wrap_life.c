@@ -93,6 +93,16 @@ static void wrap__freeing_keeps_errno(void **state)
     hm_free(m, NULL);
     hm_free(m, &p);
     assert_int_equal(errno, 1234);
+    block = hm_alloc(m, 100000);
+    p.fail_from = 1; /* and sets errno */
+    errno = 1234;
+    block = hm_realloc(m, block, 10);
+    assert_non_null(block);
+    assert_int_equal(errno, 1234);
+    p.fail_from = 0;
+    block = hm_realloc(m, block, 100000);
+    assert_int_equal(errno, 1234);
+    hm_free(m, block);
     hm_malloc_release(m);
     pool_check_empty(&p);
 }

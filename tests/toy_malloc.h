@@ -3,6 +3,7 @@
 #ifndef HM_TESTS_TOY_MALLOC_H
 #define HM_TESTS_TOY_MALLOC_H
 
+#include <errno.h>
 #include <hostmalloc/malloc.h>
 #include <stdlib.h>
 #include <string.h>
@@ -28,6 +29,7 @@ static inline void *toy_alloc(hm_malloc *self, size_t size, hm_level level)
 {
     toy *t = toy_of(self);
     __atomic_store_n(&t->level, level, __ATOMIC_RELAXED);
+    errno = ENOMEM; /* as libc's may leave it */
     if (t->refusing || size > (size_t)1 << 30) {
         return NULL;
     }

@@ -177,6 +177,9 @@ struct hm_core {
     /** Read a small file whole into @p text, terminated; bytes, or -1. */
     long (*file_read)(const char *path, char *text, size_t size);
     uint32_t (*process_id)(void);
+    /** A copy of the process that runs on from here while the original waits. 1: this is the copy; 0: the
+        original, and *outcome is the copy's exit code, or 256 + the signal that ended it; -1: none was made. */
+    int (*fork_run)(int *outcome);
 
     /* options; the name must be one of the info's, the type the option's */
     int (*option_bool)(const hm_option_values *values, const char *name);
@@ -201,7 +204,7 @@ struct hm_core {
     hm_status (*host_open)(const char *spec, hm_host **out, hm_error *err);
     /** Slots in terms of the others: copy the table and replace what you do better. alloc, free, retain,
         release and size_of are yours and NULL there; alloc_aligned answers what alloc's own alignment allows;
-        close switches the object to a table made with malloc_closed. */
+        close switches the object to a table like malloc_closed's, whose realloc shrinks by the object's own. */
     const hm_malloc_vtbl *malloc_basics;
     /** create_malloc, retain and release are yours and NULL there. Pages and load are the system's; find
         finds nothing; subscribe hears of the system's pressure. */
