@@ -107,5 +107,7 @@ void hm__os_memory_root(
 
 /* Usable bytes of a block of the process's malloc; 0 for NULL. */
 size_t hm__os_block_size(const void *block);
+void hm__os_blocks_trim(
+    void); /* what it holds unused goes back to the system, where it can */
 
 #endif

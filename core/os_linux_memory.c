@@ -4,6 +4,7 @@
  * of /sys, and older kernels have no pressure files. */
 #include "os.h"
 
+#include <errno.h>
 #include <malloc.h>
 #include <string.h>
 
@@ -208,4 +209,13 @@ size_t hm__os_block_size(const void *block)
 {
     /* It only reads, though its declaration is older than const. */
     return malloc_usable_size((void *)(uintptr_t)block);
+}
+
+void hm__os_blocks_trim(void)
+{
+#ifdef __GLIBC__
+    const int kept = errno;
+    malloc_trim(0);
+    errno = kept;
+#endif
 }
