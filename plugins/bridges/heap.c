@@ -2,17 +2,23 @@
 /* Choosing, making and giving up the malloc that a process shares. */
 #include "heap_internal.h"
 
+#include "known_internal.h"
+
 /* After the spies' lock, which is held while a spy's function may make the first call; before the core's. */
 #define FORK_RANK 60
 
 static void fork_lock(void *context)
 {
-    hm_core_table()->lock(&((hm__heap *)context)->lock);
+    hm__heap *heap = context;
+    hm_core_table()->lock(&heap->lock);
+    hm__known_lock(heap->exact);
 }
 
 static void fork_unlock(void *context)
 {
-    hm_core_table()->unlock(&((hm__heap *)context)->lock);
+    hm__heap *heap = context;
+    hm__known_unlock(heap->exact);
+    hm_core_table()->unlock(&heap->lock);
 }
 
 static void heap_lock(hm__heap *heap)
@@ -35,96 +41,67 @@ static void heap_unlock(hm__heap *heap)
     hm_core_table()->unlock(&heap->lock);
 }
 
-static void *below_alloc(void *context, size_t bytes)
-{
-    return hm_alloc_at(context, bytes, HM_LEVEL_CURRENT, NULL);
-}
-
-static void below_release(void *context, void *block, size_t bytes)
-{
-    (void)hm_free_sized_at(context, block, bytes, NULL);
-}
-
-/* An exact and thread-safe malloc over one that may be neither. */
-static hm_status wrap(const char *name, hm_malloc *below, hm_malloc **out, hm_error *err)
-{
-    const uint32_t threads =
-        below->flags & HM_MALLOC_THREADSAFE ? HM_ALLOCATOR_THREADSAFE : 0;
-    const hm_allocator allocator = {.size = sizeof(hm_allocator),
-                                    .context = below,
-                                    .alloc = below_alloc,
-                                    .release = below_release,
-                                    .flags = threads};
-    hm_host *host;
-    hm_status status = hm_core_table()->wrap_host(&allocator, name, &host, err);
-    if (status == HM_OK) {
-        status = hm_host_create_malloc(host, name, HM_MALLOC_THREADSAFE | HM_MALLOC_EXACT,
-                                       out, err);
-        hm_host_release(host);
-    }
-    return status;
-}
-
-/* What a host grants, from the best down; *below is NULL where nothing has to be added. */
+/* Takes over the reference to m, whatever comes of it. */
 static hm_status
-make(const char *name, hm_host *host, hm_malloc **exact, hm_malloc **below, hm_error *err)
-{
-    *below = NULL;
-    hm_status status = hm_host_create_malloc(
-        host, name, HM_MALLOC_THREADSAFE | HM_MALLOC_EXACT, exact, err);
-    if (status != HM_E_UNSUPPORTED) {
-        return status;
-    }
-    status = hm_host_create_malloc(host, name, HM_MALLOC_THREADSAFE, below, err);
-    if (status == HM_E_UNSUPPORTED) {
-        status = hm_host_create_malloc(host, name, 0, below, err);
-    }
-    if (status == HM_OK) {
-        status = wrap(name, *below, exact, err);
-        if (status != HM_OK) {
-            hm_malloc_release(*below);
-            *below = NULL;
-        }
-    }
-    return status;
-}
-
-static hm_status take_over(
-    const char *name, hm_malloc *m, hm_malloc **exact, hm_malloc **below, hm_error *err)
+make_exact(hm__heap *heap, hm_malloc *m, hm_malloc **exact, hm_error *err)
 {
     const uint32_t wanted = HM_MALLOC_THREADSAFE | HM_MALLOC_EXACT;
-    *exact = *below = NULL;
-    hm_status status = hm_malloc_validate(m, err);
-    if (status != HM_OK) {
-        return status;
-    }
-    if (m->flags & HM_MALLOC_ONE_THREAD) {
-        return hm_error_set(
-            err, HM_E_INVALID, "malloc",
-            "made for one thread, expected one that every thread may use");
-    }
-    hm_malloc_retain(m);
     if ((m->flags & wanted) == wanted) {
         *exact = m;
         return HM_OK;
     }
-    status = wrap(name, m, exact, err);
-    if (status == HM_OK) {
-        *below = m;
-    } else {
-        hm_malloc_release(m);
+    const hm_status status = hm__known_create(m, exact);
+    hm_malloc_release(m);
+    return status == HM_OK ? HM_OK
+                           : hm_error_set(err, status, heap->where,
+                                          "no private memory to know blocks by");
+}
+
+/* A host that checks knows its blocks anyway, and says more about them. For any other the bridge knows them, without
+   the lock that a host's own exact malloc may need. */
+static hm_status make(hm__heap *heap, hm_host *host, hm_malloc **exact, hm_error *err)
+{
+    hm_malloc *m;
+    hm_malloc *checking;
+    hm_status status =
+        hm_host_create_malloc(host, heap->name, HM_MALLOC_THREADSAFE, &m, err);
+    *exact = NULL;
+    if (status == HM_E_UNSUPPORTED) {
+        status = hm_host_create_malloc(host, heap->name, 0, &m, err);
     }
-    return status;
+    if (status != HM_OK) {
+        return status;
+    }
+    if ((m->flags & HM_MALLOC_DEBUG) &&
+        hm_host_create_malloc(host, heap->name, HM_MALLOC_THREADSAFE | HM_MALLOC_EXACT,
+                              &checking, NULL) == HM_OK) {
+        hm_malloc_release(m);
+        m = checking;
+    }
+    return make_exact(heap, m, exact, err);
+}
+
+static hm_status take_over(hm__heap *heap, hm_malloc *m, hm_malloc **exact, hm_error *err)
+{
+    *exact = NULL;
+    const hm_status status = hm_malloc_validate(m, err);
+    if (status != HM_OK) {
+        return status;
+    }
+    if (m->flags & HM_MALLOC_ONE_THREAD) {
+        return hm_error_set(err, HM_E_INVALID, heap->where,
+                            "the malloc is for one thread, expected one for all");
+    }
+    hm_malloc_retain(m);
+    return make_exact(heap, m, exact, err);
 }
 
 hm_status hm__heap_choose(hm__heap *heap, hm_host *host, hm_malloc *m, hm_error *err)
 {
     hm_malloc *exact = NULL;
-    hm_malloc *below = NULL;
     hm_status status = host ? hm_host_validate(host, err) : HM_OK;
     if (status == HM_OK) {
-        status = host ? make(heap->name, host, &exact, &below, err)
-                      : take_over(heap->name, m, &exact, &below, err);
+        status = host ? make(heap, host, &exact, err) : take_over(heap, m, &exact, err);
     }
     if (status != HM_OK) {
         return status;
@@ -136,17 +113,13 @@ hm_status hm__heap_choose(hm__heap *heap, hm_host *host, hm_malloc *m, hm_error 
                               "in use since %s, the host is chosen before that",
                               hm_site_text(heap->first, 0, text, sizeof text));
     } else {
-        hm_malloc *old_exact = heap->exact;
-        hm_malloc *old_below = heap->below;
+        hm_malloc *before = heap->exact;
         heap->exact = exact;
-        heap->below = below;
         heap->chosen = 1;
-        exact = old_exact;
-        below = old_below;
+        exact = before;
     }
     heap_unlock(heap);
     hm_malloc_release(exact);
-    hm_malloc_release(below);
     return status;
 }
 
@@ -155,7 +128,7 @@ static hm_status make_usual(hm__heap *heap, hm_error *err)
     hm_host *host;
     hm_status status = hm_host_open(NULL, &host, err);
     if (status == HM_OK) {
-        status = make(heap->name, host, &heap->exact, &heap->below, err);
+        status = make(heap, host, &heap->exact, err);
         hm_host_release(host);
     }
     return status;
@@ -216,7 +189,6 @@ hm_status hm__heap_close(hm__heap *heap, hm_leaks *leaks, hm_error *err)
 {
     hm_leaks found = {.size = sizeof(hm_leaks)};
     hm_malloc *exact = NULL;
-    hm_malloc *below = NULL;
     hm_status status = HM_OK;
     heap_lock(heap);
     if (heap->exact && hm_walk(heap->exact, count_block, &found) == HM_OK) {
@@ -227,15 +199,13 @@ hm_status hm__heap_close(hm__heap *heap, hm_leaks *leaks, hm_error *err)
                               (unsigned long long)found.blocks);
     } else {
         exact = heap->exact;
-        below = heap->below;
-        heap->exact = heap->below = NULL;
+        heap->exact = NULL;
         heap->first = NULL;
         heap->chosen = heap->told = 0;
         __atomic_store_n(&heap->used, NULL, __ATOMIC_RELEASE);
     }
     heap_unlock(heap);
     hm_malloc_release(exact);
-    hm_malloc_release(below);
     if (leaks && leaks->size >= sizeof(found)) {
         *leaks = found;
     }

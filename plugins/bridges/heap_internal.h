@@ -3,7 +3,7 @@
  * has functions but no objects (task memory, MAPI's buffers).
  *
  * Its malloc is thread-safe and exact: it knows every block's size and owner. Where the host underneath does
- * not, the core's wrapping malloc over it does. Nobody chose: the first call opens $HOSTMALLOC, else "default". */
+ * not, the bridge does (known.c). Nobody chose: the first call opens $HOSTMALLOC, else "default". */
 #ifndef HM_PLUGINS_HEAP_INTERNAL_H
 #define HM_PLUGINS_HEAP_INTERNAL_H
 
@@ -21,8 +21,7 @@ typedef struct hm__heap {
     uint32_t told;        /* a failure was printed */
     uint32_t chosen;      /* somebody chose before the first call */
     uint32_t fork_safe;   /* hooks are added */
-    hm_malloc *exact;     /* one reference each */
-    hm_malloc *below;     /* NULL where the host is exact itself */
+    hm_malloc *exact;     /* one reference */
     const hm_site *first; /* who called first */
     hm_fork_hooks hooks;
 } hm__heap;

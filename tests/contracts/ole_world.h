@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: MIT */
+/* Where the cases of task memory run: each host in turn, and what only the owner of the memory can answer. */
+#ifndef HM_TESTS_OLE_WORLD_H
+#define HM_TESTS_OLE_WORLD_H
+
+#ifndef COBJMACROS
+#define COBJMACROS
+#endif
+#include <hostmalloc/bridges/ole.h>
+
+#include "contracts.h"
+#include "ole_recorder.h"
+
+/* A group's tables, in numerical order. */
+extern const contract ole_malloc_cases[35];   /* 1 to 35 */
+extern const contract ole_register_cases[15]; /* 36 to 50 */
+extern const contract ole_callback_cases[25]; /* 51 to 75 */
+extern const contract ole_revoke_cases[10];   /* 76 to 85 */
+
+/* The task allocator. */
+IMalloc *ole_task(void);
+
+/* Blocks of task memory that are live, as the host counts them. */
+size_t ole_live(void);
+
+/* Register a recorder that is ready; gives the case up where that fails. */
+void ole_spy_on(recorder *r);
+
+/* Revoke, expecting it to be done at once. */
+void ole_spy_off(void);
+
+/* A pointer that nothing points to, to see whether a failing call leaves it. */
+#define P0 ((void *)(uintptr_t)0xdeadbeef)
+
+#endif
