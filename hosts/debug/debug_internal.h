@@ -150,8 +150,8 @@ typedef struct debug_process {
     hm_lock walking;  /* held by whoever reads headers of blocks not its own */
     uint32_t walkers; /* atomic: blocks must stay where they are */
     debug_malloc *
-        *mallocs; /* by number; DEBUG_OWNER_MAX + 1 of them, NULL: free number */
-    uint32_t last_number;
+        *mallocs;       /* by number; DEBUG_OWNER_MAX + 1 of them, NULL: free number */
+    uint32_t free_from; /* no lower number is free; guarded by lock */
     debug_thread *threads;
     debug_host *hosts;
     uint32_t thread_key;

@@ -149,23 +149,28 @@ hm_status hm__debug_start(hm_error *err)
     return status;
 }
 
-/* Number 0 is never given, so that a header of zeros has no owner. */
+/* The lowest free one, because threads keep tables by number; released mallocs keep theirs for a while, so a number
+   does not come back at once. Number 0 is never given: a header of zeros has no owner. */
 uint32_t hm__debug_number_take(debug_malloc *m)
 {
-    for (uint32_t tries = 0; tries < DEBUG_OWNER_MAX; tries++) {
-        hm__debug.last_number = hm__debug.last_number % DEBUG_OWNER_MAX + 1;
-        debug_malloc **place = &hm__debug.mallocs[hm__debug.last_number];
-        if (!DEBUG_GET(*place)) {
-            __atomic_store_n(place, m, __ATOMIC_RELEASE);
-            return hm__debug.last_number;
-        }
+    uint32_t number = hm__debug.free_from ? hm__debug.free_from : 1;
+    while (number <= DEBUG_OWNER_MAX && DEBUG_GET(hm__debug.mallocs[number])) {
+        number++;
     }
-    return 0;
+    hm__debug.free_from = number;
+    if (number > DEBUG_OWNER_MAX) {
+        return 0;
+    }
+    __atomic_store_n(&hm__debug.mallocs[number], m, __ATOMIC_RELEASE);
+    return number;
 }
 
 void hm__debug_number_give(uint32_t number)
 {
     __atomic_store_n(&hm__debug.mallocs[number], NULL, __ATOMIC_RELEASE);
+    if (number < hm__debug.free_from) {
+        hm__debug.free_from = number;
+    }
 }
 
 debug_malloc *hm__debug_malloc_of(uint32_t number)

@@ -6,9 +6,11 @@
 #include "ledger_internal.h"
 #include "os.h"
 
-/* How far back an address inside a block looks for the block's start. */
-#define REACH_BYTES ((size_t)1 << 36)
-#define REACH_STEPS 1000000u
+/* How far back an address inside a block looks for the block's start, and over how many blocks long gone: few where
+   the address is one of these itself, because then it is hardly anything else. */
+#define REACH_BYTES      ((size_t)1 << 36)
+#define REACH_STEPS      1000000u
+#define REACH_STEPS_GONE 1000u
 
 void hm__debug_facts_fields(const void *block, debug_facts *facts)
 {
@@ -58,11 +60,11 @@ static void facts_of_freed(const void *block, debug_facts *facts)
 }
 
 /* The block that address lies in, its guard included; live, held back or withdrawn. */
-static int find_around(const void *address, debug_facts *facts)
+static int find_around(const void *address, uint32_t steps, debug_facts *facts)
 {
     const char *at = address;
     size_t reach = REACH_BYTES;
-    for (uint32_t step = 0; step < REACH_STEPS; step++) {
+    for (uint32_t step = 0; step < steps; step++) {
         unsigned state = 0;
         const char *start = hm__block_map_before(&hm__debug.map, at, reach, &state);
         if (!start) {
@@ -164,7 +166,8 @@ hm__debug_judge_pointer(debug_malloc *m, const void *pointer, unsigned act, hm_s
         hm__debug_facts_read(pointer, state, &f.facts);
     } else if (state == DEBUG_MOVING) {
         f.what = words[2][act];
-    } else if (find_around(pointer, &f.facts)) {
+    } else if (find_around(pointer, state == DEBUG_GONE ? REACH_STEPS_GONE : REACH_STEPS,
+                           &f.facts)) {
         f.status = HM_E_NOT_OWNED;
         f.what = words[f.facts.state == DEBUG_FREED ? 4 : 3][act];
         f.figures[0] = (uintptr_t)pointer - (uintptr_t)f.facts.block;
@@ -173,8 +176,8 @@ hm__debug_judge_pointer(debug_malloc *m, const void *pointer, unsigned act, hm_s
         f.facts = (debug_facts){0};
         if (state == DEBUG_GONE) {
             f.what = words[5][act];
-            f.hint = "the block went back to its allocator since; a larger quarantine "
-                     "keeps more of them";
+            f.hint = "the address went back to its allocator, and may be another's block "
+                     "by now";
         } else {
             f.status = HM_E_NOT_OWNED;
             judge_stranger(&f, act, path, sizeof(path));
