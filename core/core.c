@@ -70,6 +70,7 @@ const hm_core hm__core = {
     .file_unmap = hm__os_pages_unmap,
     .file_read = hm__os_read_file,
     .process_id = hm__os_process_id,
+    .fork_run = hm__os_fork_run,
 
     .option_bool = hm__option_bool,
     .option_number = hm__option_number,

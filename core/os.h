@@ -51,8 +51,10 @@ _Noreturn void hm__os_abort(void);
 
 /* Waiting on a word: sleeps while *word == value (or wakes early for no reason). */
 void hm__os_wait(uint32_t *word, uint32_t value);
-void hm__os_wait_for(uint32_t *word, uint32_t value, uint64_t ns); /* not longer than ns */
-void hm__os_wake(uint32_t *word);                                  /* one sleeper */
+void hm__os_wait_for(uint32_t *word,
+                     uint32_t value,
+                     uint64_t ns); /* not longer than ns */
+void hm__os_wake(uint32_t *word);  /* one sleeper */
 void hm__os_sleep_ns(uint64_t ns);
 
 /* Threads. */
@@ -65,6 +67,10 @@ int hm__os_thread_start(void (*run)(void *),
 void hm__os_thread_join(uintptr_t handle);
 int hm__os_stack_bounds(uintptr_t *low,
                         uintptr_t *high); /* of the calling thread; 0 when not known */
+
+/* A copy of the process that runs on from here while the original waits for it. 1: this is the copy; 0: this is the
+   original and *outcome is the copy's exit code, or 256 + the signal that ended it; -1: no copy could be made. */
+int hm__os_fork_run(int *outcome);
 
 /* Fork. Called once, by the core. No-op where there is no fork. */
 void hm__os_at_fork(void (*prepare)(void), void (*parent)(void), void (*child)(void));

@@ -13,6 +13,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -202,6 +203,22 @@ int hm__os_thread_start(void (*run)(void *), void *context, uintptr_t *handle)
 void hm__os_thread_join(uintptr_t handle)
 {
     pthread_join((pthread_t)handle, NULL);
+}
+
+int hm__os_fork_run(int *outcome)
+{
+    const pid_t copy = fork();
+    if (copy <= 0) {
+        return copy == 0 ? 1 : -1;
+    }
+    int status = 0;
+    while (waitpid(copy, &status, 0) < 0) {
+        if (errno != EINTR) {
+            return -1; /* somebody else waits for every child of this process */
+        }
+    }
+    *outcome = WIFSIGNALED(status) ? 256 + WTERMSIG(status) : WEXITSTATUS(status);
+    return 0;
 }
 
 void hm__os_at_fork(void (*prepare)(void), void (*parent)(void), void (*child)(void))

@@ -173,6 +173,20 @@ static void os__threads_block_signals(void **state)
     assert_int_equal(blocked, 1);
 }
 
+static void os__a_copy_runs_while_the_original_waits(void **state)
+{
+    int outcome = -1;
+    (void)state;
+    if (hm__os_fork_run(&outcome) == 1) {
+        _exit(7);
+    }
+    assert_int_equal(outcome, 7);
+    if (hm__os_fork_run(&outcome) == 1) {
+        kill(getpid(), SIGKILL);
+    }
+    assert_int_equal(outcome, 256 + SIGKILL);
+}
+
 static char fork_order[16];
 
 static void note(const char *step)
@@ -230,6 +244,7 @@ int main(void)
         cmocka_unit_test(os__time_and_entropy),
         cmocka_unit_test(os__stack_bounds),
         cmocka_unit_test(os__threads_block_signals),
+        cmocka_unit_test(os__a_copy_runs_while_the_original_waits),
         cmocka_unit_test(fork__hooks_run_by_rank),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
