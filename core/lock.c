@@ -105,17 +105,17 @@ static void fork_child(void)
 void hm__at_fork(hm_fork_hooks *added)
 {
     hm__lock(&hooks_lock);
-    const int first = !fork_registered;
-    fork_registered = 1;
-    hm_fork_hooks **place = &hooks;
-    while (*place && (*place)->rank <= added->rank) {
-        HM_ASSERT(*place != added);
-        place = &(*place)->next;
-    }
-    added->next = *place;
-    *place = added;
-    hm__unlock(&hooks_lock);
-    if (first) {
+    if (!fork_registered) {
+        fork_registered = 1;
         hm__os_at_fork(fork_prepare, fork_parent, fork_child);
     }
+    hm_fork_hooks **place = &hooks;
+    while (*place && *place != added && (*place)->rank <= added->rank) {
+        place = &(*place)->next;
+    }
+    if (*place != added) {
+        added->next = *place;
+        *place = added;
+    }
+    hm__unlock(&hooks_lock);
 }

@@ -22,6 +22,16 @@ uint32_t hm__thread_id(void);
 #define HM__FORK_SITE     9000
 #define HM__FORK_VIRTUAL  9050
 #define HM__FORK_MEMORY   9100
-void hm__at_fork(hm_fork_hooks *hooks);
+void hm__at_fork(
+    hm_fork_hooks *hooks); /* hooks that are there already are left as they are */
+
+/* Before the first use of what the hooks guard; known is set only once they are in place. */
+static inline void hm__at_fork_once(uint32_t *known, hm_fork_hooks *hooks)
+{
+    if (!__atomic_load_n(known, __ATOMIC_ACQUIRE)) {
+        hm__at_fork(hooks);
+        __atomic_store_n(known, 1, __ATOMIC_RELEASE);
+    }
+}
 
 #endif

@@ -164,9 +164,7 @@ hm_status hm__module_describe(const hm__source *source,
             err, HM_E_INVALID, source->where,
             "opened by another module's hm_module_describe, which may not");
     }
-    if (!__atomic_exchange_n(&fork_known, 1, __ATOMIC_ACQ_REL)) {
-        hm__at_fork(&fork_hooks);
-    }
+    hm__at_fork_once(&fork_known, &fork_hooks);
     hm__lock(&describing);
     __atomic_store_n(&describing_thread, self, __ATOMIC_RELAXED);
     const hm_status status = describe_locked(source, describe, expected, err);

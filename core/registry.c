@@ -109,9 +109,7 @@ hm_status hm__registry_add_all(const hm_host_info *const *list,
 {
     const size_t origin_bytes = strlen(source->origin) + 1;
     const size_t bytes = sizeof(batch) + count * sizeof(void *) + origin_bytes;
-    if (!__atomic_exchange_n(&fork_known, 1, __ATOMIC_ACQ_REL)) {
-        hm__at_fork(&fork_hooks);
-    }
+    hm__at_fork_once(&fork_known, &fork_hooks);
     batch *added = hm__memory_alloc(bytes);
     if (!added) {
         return hm_error_set(err, HM_E_NOMEM, source->where,

@@ -116,9 +116,7 @@ hm_status hm_runtime_open(const hm_runtime_opts *opts, hm_runtime **out, hm_erro
                             "hm_runtime_opts.size is %zu, expected %zu", opts->size,
                             sizeof *opts);
     }
-    if (!__atomic_exchange_n(&fork_known, 1, __ATOMIC_ACQ_REL)) {
-        hm__at_fork(&fork_hooks);
-    }
+    hm__at_fork_once(&fork_known, &fork_hooks);
     const char *const name = opts && HM_HAS(opts, hm_runtime_opts, name) && opts->name
                                  ? opts->name
                                  : "runtime";

@@ -75,10 +75,11 @@ static void drop_cache(void *cache)
 /* 1 when per-thread caches can be had. Threads that meet a start under way go on without. */
 static int start(void)
 {
+    static uint32_t fork_known;
+    hm__at_fork_once(&fork_known, &fork_hooks);
     uint32_t state = __atomic_load_n(&started, __ATOMIC_ACQUIRE);
     if (state == 0 && __atomic_compare_exchange_n(&started, &state, 1, 0,
                                                   __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE)) {
-        hm__at_fork(&fork_hooks);
         state = hm__os_key_create(&cache_key, drop_cache) ? 2 : 3;
         __atomic_store_n(&started, state, __ATOMIC_RELEASE);
     }

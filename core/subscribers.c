@@ -73,9 +73,7 @@ static hm_fork_hooks fork_hooks = {
 
 static void know_fork(void)
 {
-    if (!__atomic_exchange_n(&fork_known, 1, __ATOMIC_ACQ_REL)) {
-        hm__at_fork(&fork_hooks);
-    }
+    hm__at_fork_once(&fork_known, &fork_hooks);
 }
 
 static void lock_set(hm_subscribers *set)

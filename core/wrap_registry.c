@@ -104,9 +104,7 @@ static void source_give_back(hm__wrap_source *source)
 
 int hm__wrap_add(hm__wrapped *m, const hm_allocator *allocator)
 {
-    if (!__atomic_exchange_n(&fork_known, 1, __ATOMIC_ACQ_REL)) {
-        hm__at_fork(&fork_hooks);
-    }
+    hm__at_fork_once(&fork_known, &fork_hooks);
     hm__lock(&list_lock);
     m->source = source_take(allocator);
     if (m->source) {
