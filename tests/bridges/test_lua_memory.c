@@ -14,9 +14,11 @@
    short beforehand refuses the state, but can do nothing about a host that fails in the middle. */
 #define FATAL_TO_LUAJIT 9u
 
-/* Every request fails once, each in a life of its own, until a whole life needs no more. A state may come or not, the
-   script may end or not; nothing may leak, no size may be wrong, and "not enough memory" is the only error. */
-static void walk_failures(const char *label, uint32_t malloc_flags, int for_good)
+/* Every request, or one in @p step, fails, each in a life of its own, until a whole life needs no more. A state may come
+   or not, the script may end or not; nothing may leak, no size may be wrong, and "not enough memory" is the only
+   error. */
+static void
+walk_failures(const char *label, uint32_t malloc_flags, int for_good, uint64_t step)
 {
     int done = 0;
     uint64_t nth = 0;
@@ -24,7 +26,7 @@ static void walk_failures(const char *label, uint32_t malloc_flags, int for_good
         fake_malloc fake;
         lua_State *L;
         fake_malloc_init(&fake, malloc_flags);
-        fake.fail_from = ++nth;
+        fake.fail_from = nth += step;
         fake.fail_once = !for_good;
         if (!NAMES_TYPES && nth <= FATAL_TO_LUAJIT) {
             continue;
@@ -49,15 +51,15 @@ static void walk_failures(const char *label, uint32_t malloc_flags, int for_good
 static void lua__out_of_memory_once(void **state)
 {
     (void)state;
-    walk_failures("plain", 0, 0);
-    walk_failures("debug", HM_MALLOC_DEBUG, 0);
+    walk_failures("plain", 0, 0, 1);
+    walk_failures("debug", HM_MALLOC_DEBUG, 0, 7);
 }
 
 static void lua__out_of_memory_for_good(void **state)
 {
     (void)state;
-    walk_failures("plain", 0, 1);
-    walk_failures("scoped", HM_MALLOC_SCOPED, 1);
+    walk_failures("plain", 0, 1, 1);
+    walk_failures("scoped", HM_MALLOC_SCOPED, 1, 7);
 }
 
 /* Lua takes a shrink for granted; with a host that refuses every one, a script does not notice. */
@@ -141,6 +143,8 @@ static void printed_by_workload(lua_State *L, char *text, size_t size)
     lua_pushstring(L, "");
     lua_setfield(L, LUA_REGISTRYINDEX, "printed");
     lua_register(L, "print", collect);
+    luaL_loadstring(L, "arg = { 0.1 }"); /* a tenth of the example's */
+    lua_call(L, 0, 0);
     if (luaL_dofile(L, WORKLOAD) != 0) {
         fail_msg("%s", lua_tostring(L, -1));
     }
