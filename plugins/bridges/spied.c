@@ -65,7 +65,7 @@ static void show(hm__spied *s, const hm_malloc_vtbl *table, hm_malloc *reached)
     }
 }
 
-static hm_spy *part(hm__spied *s)
+static void part(hm__spied *s)
 {
     hm_spy *left = s->spy;
     s->spy = NULL;
@@ -73,13 +73,17 @@ static hm_spy *part(hm__spied *s)
     hm__spied_set_fini(&s->set);
     if (left) {
         show(s, &forward_table, s->layer.inner);
+        hm_spy_release(left);
     }
-    return left;
 }
 
-hm_spy *hm__spied_settle(hm__spied *s)
+int hm__spied_settle(hm__spied *s)
 {
-    return s->leaving && !s->inside && !s->set.count ? part(s) : NULL;
+    const int leaves = s->leaving && !s->inside && !s->set.count;
+    if (leaves) {
+        part(s);
+    }
+    return leaves;
 }
 
 static void spied_retain(hm_malloc *self)
@@ -94,11 +98,10 @@ static void spied_release(hm_malloc *self)
         return;
     }
     hm__spies_enter();
-    hm_spy *left = part(s);
+    part(s);
     hm__spies_leave();
     hm_malloc_release(s->layer.inner);
     hm_core_table()->memory_free(s, sizeof *s);
-    hm_spy_release(left);
 }
 
 static hm_status spied_find(hm_malloc *self, const char *interface_name, void **out)
@@ -216,14 +219,11 @@ hm_status hm_spied_revoke(hm_malloc *m)
     }
     hm__spies_enter();
     hm_status status = HM_E_NOT_FOUND;
-    hm_spy *left = NULL;
     if (s->spy) {
         s->leaving = 1;
-        left = hm__spied_settle(s);
-        status = left ? HM_OK : HM_E_STARTED;
+        status = hm__spied_settle(s) ? HM_OK : HM_E_STARTED;
     }
     hm__spies_leave();
-    hm_spy_release(left);
     return status;
 }
 

@@ -24,9 +24,9 @@ typedef struct hm__spied {
 void hm__spies_enter(void);
 void hm__spies_leave(void);
 
-/* With the lock held: let a spy go whose time has come. Who is left is released by the caller, after the
-   lock, because its last release is anybody's code. */
-hm_spy *hm__spied_settle(hm__spied *s);
+/* With the lock held: let a spy go whose time has come, and release it; 1 if it was. Whoever finds no spy after that
+   knows that the last call of it is over. */
+int hm__spied_settle(hm__spied *s);
 
 /* Replace, in a copy of the pass-through table, what a spy has a say in. */
 void hm__spied_pairs(hm_malloc_vtbl *table);

@@ -112,6 +112,13 @@ void ole_spy_on(recorder *r)
     REQUIRE(status == S_OK);
 }
 
+void ole_spy_start(recorder *r, SIZE_T header)
+{
+    recorder_init(r);
+    r->header = header;
+    ole_spy_on(r);
+}
+
 void ole_spy_off(void)
 {
     CHECK_EQ(CoRevokeMallocSpy(), S_OK);
@@ -120,9 +127,11 @@ void ole_spy_off(void)
 int main(int argc, char **argv)
 {
     static const contract *const tables[] = {ole_malloc_cases, ole_register_cases,
-                                             ole_callback_cases, ole_revoke_cases};
+                                             ole_pair_cases, ole_duty_cases,
+                                             ole_revoke_cases};
     static const size_t counts[] = {COUNT(ole_malloc_cases), COUNT(ole_register_cases),
-                                    COUNT(ole_callback_cases), COUNT(ole_revoke_cases)};
+                                    COUNT(ole_pair_cases), COUNT(ole_duty_cases),
+                                    COUNT(ole_revoke_cases)};
     static const contracts_group group = {.name = "ole",
                                           .tables = tables,
                                           .counts = counts,

@@ -14,7 +14,8 @@
 /* A group's tables, in numerical order. */
 extern const contract ole_malloc_cases[35];   /* 1 to 35 */
 extern const contract ole_register_cases[15]; /* 36 to 50 */
-extern const contract ole_callback_cases[25]; /* 51 to 75 */
+extern const contract ole_pair_cases[14];     /* 51 to 64 */
+extern const contract ole_duty_cases[11];     /* 65 to 75 */
 extern const contract ole_revoke_cases[10];   /* 76 to 85 */
 
 /* The task allocator. */
@@ -25,6 +26,9 @@ size_t ole_live(void);
 
 /* Register a recorder that is ready; gives the case up where that fails. */
 void ole_spy_on(recorder *r);
+
+/* The same with a fresh one that puts so many bytes before each block. */
+void ole_spy_start(recorder *r, SIZE_T header);
 
 /* Revoke, expecting it to be done at once. */
 void ole_spy_off(void);
