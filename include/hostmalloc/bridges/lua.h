@@ -82,7 +82,8 @@ typedef struct hm_lua_stats {
     hm_lua_kind kinds[HM_LUA_KINDS];
 } hm_lua_stats;
 
-HM_STATIC_ASSERT(sizeof(hm_lua_stats) == sizeof(size_t) + (7 + 2 * HM_LUA_KINDS) * 8,
+HM_STATIC_ASSERT(sizeof(hm_lua_stats) ==
+                     offsetof(hm_lua_stats, allocs) + (7 + 2 * HM_LUA_KINDS) * 8,
                  "as of 1.0");
 
 HM_BEGIN_DECLS
