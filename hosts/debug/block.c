@@ -2,7 +2,7 @@
 /* Layout of blocks of any size and alignment; malloc.c has the common case inline. */
 #include "block_internal.h"
 
-debug_cookie hm__debug_cookie;
+uint64_t hm__debug_cookie;
 
 #define ORIGIN_BASE_BITS  47u
 #define ORIGIN_BYTES_BITS 46u
@@ -50,8 +50,8 @@ int hm__debug_shape_read(const void *block, debug_shape *shape)
     const debug_header *header = hm__debug_header(block);
     const uint64_t low = hm__debug_load(&header->low);
     const uint64_t high = hm__debug_load(&header->high);
-    const uint64_t hash = hm__debug_mix(block, low, high & ~DEBUG_SEAL_BITS);
-    if ((high & DEBUG_SEAL_BITS) != hm__debug_seal(hash)) {
+    const uint64_t hash = hm__debug_mix(block, low, high);
+    if (hm__debug_seal_of(high) != hm__debug_seal(hash)) {
         return 0;
     }
     if (hm__debug_low_size(low) != DEBUG_LONG) {
@@ -70,6 +70,16 @@ int hm__debug_shape_read(const void *block, debug_shape *shape)
     shape->base = (char *)(uintptr_t)(base & base_mask);
     return (base & ~base_mask) == (shape->hash & ~base_mask) &&
            (bytes & ~bytes_mask) == (shape->hash << 32 & ~bytes_mask);
+}
+
+DEBUG_UNSYNCHRONISED uint64_t hm__debug_rear_peek(const void *block, size_t bytes)
+{
+    const unsigned char *at = (const unsigned char *)block + bytes;
+    uint64_t word = 0;
+    for (unsigned i = 0; i < DEBUG_GUARD_BYTES; i++) {
+        word |= (uint64_t)at[i] << 8 * i;
+    }
+    return word;
 }
 
 static uint64_t binary_log(size_t power_of_two)
@@ -93,7 +103,7 @@ void hm__debug_shape_write(void *block,
     const uint64_t low = low_without_size | (longer ? DEBUG_LONG : (uint32_t)bytes);
     uint64_t hash = hm__debug_mix(block, low, high_without_seal);
     hm__debug_store(&header->low, low);
-    hm__debug_store(&header->high, high_without_seal | hm__debug_seal(hash));
+    hm__debug_store(&header->high, hm__debug_sealed(high_without_seal, hash));
     if (longer) {
         debug_origin *origin = hm__debug_origin(block);
         const uint64_t place = (uintptr_t)base;

@@ -25,13 +25,32 @@
 #if defined(__GNUC__)
 #define DEBUG_RARE(condition) __builtin_expect(!!(condition), 0)
 #define DEBUG_HIDDEN          __attribute__((visibility("hidden"))) /* reached without a table */
+#define DEBUG_UNSYNCHRONISED  __attribute__((noinline, no_sanitize("thread")))
 #define DEBUG_COLD            __attribute__((noinline, cold))
 #define DEBUG_INLINE          static inline __attribute__((always_inline))
 #else
 #define DEBUG_RARE(condition) (condition)
 #define DEBUG_HIDDEN
+#define DEBUG_UNSYNCHRONISED
 #define DEBUG_COLD
 #define DEBUG_INLINE static inline
+#endif
+
+/* Words with one writer and any reader. Adding is a plain add outside race detectors: compilers make three
+   instructions of a relaxed load, an add and a relaxed store, and one of this; nobody tears an aligned word. */
+#define DEBUG_SET(place, value) __atomic_store_n(&(place), (value), __ATOMIC_RELAXED)
+#define DEBUG_GET(place)        __atomic_load_n(&(place), __ATOMIC_RELAXED)
+#if defined(__has_feature)
+#if __has_feature(thread_sanitizer)
+#define DEBUG_RACES_SEEN 1
+#endif
+#elif defined(__SANITIZE_THREAD__)
+#define DEBUG_RACES_SEEN 1
+#endif
+#ifdef DEBUG_RACES_SEEN
+#define DEBUG_ADD(place, amount) DEBUG_SET(place, (place) + (amount))
+#else
+#define DEBUG_ADD(place, amount) ((void)((place) += (amount)))
 #endif
 
 /* States in the block map. */
@@ -69,10 +88,9 @@ typedef struct debug_origin {
 _Static_assert(sizeof(debug_header) == DEBUG_HEADER_BYTES, "header is 16 bytes");
 _Static_assert(sizeof(debug_origin) == DEBUG_ORIGIN_BYTES, "origin is 16 bytes");
 
-typedef struct debug_cookie {
-    uint64_t word[2]; /* random, once per process */
-} debug_cookie;
-extern DEBUG_HIDDEN debug_cookie hm__debug_cookie;
+#define DEBUG_SEAL_WIDTH 20u
+
+extern DEBUG_HIDDEN uint64_t hm__debug_cookie; /* random, once per process */
 
 static inline uint64_t hm__debug_little(uint64_t word)
 {
@@ -104,31 +122,34 @@ static inline void hm__debug_store(uint64_t *word, uint64_t value)
     __atomic_store_n(word, hm__debug_little(value), __ATOMIC_RELAXED);
 }
 
-#define DEBUG_SEAL_MASK UINT64_C(0x03FFF00000000000)
-#define DEBUG_SEAL_SET  UINT64_C(0xF800000000000000)
-#define DEBUG_SEAL_BITS UINT64_C(0xFFFFF00000000000)
-#define DEBUG_REAR_MASK (~UINT64_C(0xFC))
-#define DEBUG_REAR_SET  UINT64_C(0xF8)
-
-static inline uint64_t
-hm__debug_mix(const void *block, uint64_t low, uint64_t high_without_seal)
+/* high's seal does not go into the hash: its bits are shifted out. */
+static inline uint64_t hm__debug_mix(const void *block, uint64_t low, uint64_t high)
 {
-    uint64_t hash = (low ^ (uintptr_t)block ^ hm__debug_cookie.word[0]) *
-                    UINT64_C(0x9E3779B97F4A7C15);
-    hash ^= hash >> 32;
-    return (hash ^ high_without_seal ^ hm__debug_cookie.word[1]) *
-           UINT64_C(0xD6E8FEB86659FD93);
+    const uint64_t hash =
+        (low ^ (uintptr_t)block ^ hm__debug_cookie) * UINT64_C(0x9E3779B97F4A7C15) +
+        (high << DEBUG_SEAL_WIDTH) * UINT64_C(0xD6E8FEB86659FD93);
+    return hash ^ hash >> 32;
 }
 
+/* The seal, as it stands in the upper bits of high. */
 static inline uint64_t hm__debug_seal(uint64_t hash)
 {
-    return (hash & DEBUG_SEAL_MASK) | DEBUG_SEAL_SET;
+    return ((hash >> (64 - DEBUG_SEAL_WIDTH)) & 0x3FFF) | 0xF8000;
+}
+
+static inline uint64_t hm__debug_seal_of(uint64_t high)
+{
+    return high >> (64 - DEBUG_SEAL_WIDTH);
+}
+
+static inline uint64_t hm__debug_sealed(uint64_t high_without_seal, uint64_t hash)
+{
+    return high_without_seal | hm__debug_seal(hash) << (64 - DEBUG_SEAL_WIDTH);
 }
 
 static inline uint64_t hm__debug_rear(uint64_t hash)
 {
-    /* The top half of a product is its better half; the seal shows those bits, so mix once more. */
-    return ((hash ^ hash >> 29) & DEBUG_REAR_MASK) | DEBUG_REAR_SET;
+    return (hash & ~UINT64_C(0xFC)) | 0xF8;
 }
 
 static inline uint64_t hm__debug_rear_load(const void *block, size_t bytes)
@@ -145,18 +166,6 @@ static inline void hm__debug_rear_store(void *block, size_t bytes, uint64_t word
 }
 
 /* Fields. */
-static inline uint64_t hm__debug_low(uint32_t size, uint32_t site, uint32_t thread)
-{
-    return size | (uint64_t)site << 32 | (uint64_t)thread << 52;
-}
-
-static inline uint64_t
-hm__debug_high(uint32_t owner, uint32_t serial, uint32_t generation)
-{
-    return owner | (uint64_t)(serial & DEBUG_SERIAL_MAX) << 16 |
-           (uint64_t)(generation & 255) << 36;
-}
-
 static inline uint32_t hm__debug_low_size(uint64_t low)
 {
     return (uint32_t)low;
@@ -187,10 +196,11 @@ static inline uint32_t hm__debug_high_generation(uint64_t high)
     return (uint32_t)(high >> 36) & 255;
 }
 
-/* Epitaph: where and by whom it was freed, and 32 bits of the hash to show that it is one. */
-static inline uint64_t hm__debug_epitaph(uint64_t hash, uint32_t site, uint32_t thread)
+/* Epitaph: where and by whom it was freed (thread as in a header's low word), and half of the hash to show that it is
+   one. */
+static inline uint64_t hm__debug_epitaph(uint64_t hash, uint32_t site, uint64_t thread)
 {
-    return site | (uint64_t)thread << 20 | (hash & ~UINT64_C(0xFFFFFFFF));
+    return site | thread >> 32 | (hash & ~UINT64_C(0xFFFFFFFF));
 }
 
 /* What header and origin say, once they were found good. */
@@ -200,6 +210,10 @@ typedef struct debug_shape {
     char *base;       /* the inner block */
     uint64_t hash;    /* what the rear guard is cut from */
 } debug_shape;
+
+/* The rear guard's word, read beside its owner, who may be writing it: a torn word looks damaged, and whoever asks
+   looks again. */
+uint64_t hm__debug_rear_peek(const void *block, size_t bytes);
 
 /* block.c, for whoever is not in a hurry. 1 when header and origin are intact. */
 int hm__debug_shape_read(const void *block, debug_shape *shape);

@@ -10,7 +10,7 @@ int hm__debug_is_damaged(const void *block)
 {
     debug_shape shape;
     return !hm__debug_shape_read(block, &shape) ||
-           hm__debug_rear_load(block, shape.bytes) != hm__debug_rear(shape.hash);
+           hm__debug_rear_peek(block, shape.bytes) != hm__debug_rear(shape.hash);
 }
 
 static unsigned guard_byte(uint64_t guard, unsigned at)
@@ -93,7 +93,7 @@ static int fields_stand(debug_malloc *m, const void *block, uint64_t *expected)
 {
     const debug_header *header = hm__debug_header(block);
     const uint64_t low = hm__debug_load(&header->low);
-    const uint64_t high = hm__debug_load(&header->high) & ~DEBUG_SEAL_BITS;
+    const uint64_t high = hm__debug_load(&header->high);
     const size_t bytes = hm__debug_low_size(low);
     hm_malloc *inner = m->inner;
     if (bytes == DEBUG_LONG ||
@@ -101,8 +101,8 @@ static int fields_stand(debug_malloc *m, const void *block, uint64_t *expected)
         return 0;
     }
     const uint64_t hash = hm__debug_mix(block, low, high);
-    *expected = high | hm__debug_seal(hash);
-    return hm__debug_rear_load(block, bytes) == hm__debug_rear(hash);
+    *expected = hm__debug_sealed(high << DEBUG_SEAL_WIDTH >> DEBUG_SEAL_WIDTH, hash);
+    return hm__debug_rear_peek(block, bytes) == hm__debug_rear(hash);
 }
 
 void hm__debug_damage_facts(debug_malloc *m, const void *block, debug_facts *facts)
@@ -151,7 +151,7 @@ static void judge_front(debug_finding *f, debug_malloc *m, const void *block)
 
 static void judge_rear(debug_finding *f, const void *block, uint64_t expected)
 {
-    const uint64_t found = hm__debug_rear_load(block, f->facts.bytes);
+    const uint64_t found = hm__debug_rear_peek(block, f->facts.bytes);
     f->what = "write past the end of a block";
     f->figures[0] = expected;
     f->figures[1] = found;

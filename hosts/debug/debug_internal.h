@@ -32,9 +32,10 @@ _Static_assert(sizeof(debug_tally) == 64, "a cache line for a site");
 
 #define DEBUG_GROUP 16u /* tallies made at a time */
 
-/* A block held back; its size is here as well, because a header may be overwritten meanwhile. */
+/* A block held back. Its size is here as well, because a header may be overwritten meanwhile. */
 typedef struct debug_held {
     void *block;
+    uint8_t *state; /* its byte in the map */
     size_t bytes;
 } debug_held;
 
@@ -47,13 +48,10 @@ typedef struct debug_book {
         evicting; /* atomic: 1 while blocks go back to the inner malloc; see quarantine.c */
     int64_t live; /* bytes, by what this book counted */
     int64_t peak;
-    int64_t told; /* of live, what the malloc's shared figure knows */
-    uint64_t held_bytes;
-    uint16_t first; /* blocks held back are ring[first & mask] up to ring[last & mask] */
-    uint16_t last;
-    uint16_t mask;
-    uint16_t reserved;
-    debug_held *ring; /* NULL: nothing is held back */
+    int64_t told;          /* of live, what the malloc's shared figure knows */
+    debug_held *held;      /* the oldest block held back */
+    debug_held *held_next; /* where the next one goes */
+    debug_held *held_end;
     /* one cache line up to here */
 
     debug_malloc *owner;
@@ -66,8 +64,8 @@ _Static_assert(offsetof(debug_book, owner) == 64, "hot fields share a line");
 struct debug_thread {
     debug_book **books; /* by number of malloc; replaced under lock */
     uint32_t book_count;
-    uint32_t number; /* as the core counts threads, cut to what a header holds */
-    uint32_t id;     /* the same, uncut */
+    uint32_t id;  /* as the core counts threads */
+    uint64_t low; /* the same, cut, as it goes into headers */
     debug_thread *next;
 };
 
@@ -75,21 +73,19 @@ struct debug_malloc {
     hm_malloc base;
     hm_malloc *inner;
     debug_book *book; /* of an unsynchronised malloc */
+    uint64_t limit;   /* DEBUG_NO_LIMIT: none */
+    uint64_t high;    /* owner and generation, as they go into headers */
     hm_site *inside_site;
     uint32_t
         inside; /* thread inside an unsynchronised malloc, 0: none; a hint, not a lock */
-    uint32_t held_max; /* bytes held back in each book */
-    uint64_t limit;    /* DEBUG_NO_LIMIT: none */
-    uint16_t number;
-    uint8_t generation;
-    uint8_t fill; /* DEBUG_FILL_* */
-    uint32_t number_reserved;
+    uint32_t fill; /* DEBUG_FILL_* */
     /* one cache line up to here */
 
     debug_host *host;
+    uint32_t number;     /* the owner in high */
     uint32_t references; /* atomic */
-    uint32_t flags;      /* as asked for */
-    uint32_t released;   /* atomic: the last reference is gone */
+    uint32_t
+        released; /* atomic: 2 when the last reference is gone and no block is left */
     uint32_t told_overlap;
     uint32_t thread_books; /* made so far; guarded by lock */
     uint32_t many_books;   /* more than one thread has used it; guarded by lock */
@@ -120,8 +116,15 @@ typedef struct debug_seen {
     uint32_t allocated_site;
     uint32_t site;
     uint32_t number;
-    uint32_t reserved;
+    hm_status status;
     uint64_t times;
+    /* of the first one, for snapshots */
+    uint64_t bytes;
+    uint32_t serial;
+    uint32_t freed_site;
+    uint32_t threads[3]; /* allocated, freed, here; 0 unknown */
+    uint32_t known;      /* 1: there is a block, and the figures are its */
+    char malloc_name[40];
 } debug_seen;
 #define DEBUG_SEEN_MAX 128u
 
@@ -129,11 +132,12 @@ struct debug_host {
     hm_layer_host layer;
     hm_debug ask;
     uint32_t fill;         /* DEBUG_FILL_* */
-    uint32_t held_entries; /* power of two, or 0 */
+    uint32_t held_entries; /* 0: none */
     uint32_t held_bytes;
     uint32_t released; /* mallocs released and empty; guarded by lock */
     int leaks;
     int fd;
+    int snapshot_fd;   /* for a snapshot at the end; -1: none */
     hm_lock report;    /* one finding at a time; guards the next four */
     uint32_t findings; /* printed in full */
     uint32_t kinds;    /* entries of seen */
@@ -224,6 +228,9 @@ extern const hm_malloc_vtbl hm__debug_released;
 /* ask.c */
 extern const hm_debug_vtbl hm__debug_ask_host;
 extern const hm_debug_vtbl hm__debug_ask_malloc;
+
+/* snapshot.c */
+void hm__debug_snapshot(debug_host *host, int fd);
 
 /* query.c */
 size_t hm__debug_size_of(hm_malloc *self, const void *block);

@@ -2,6 +2,8 @@
 /* Books: made, added up, folded into the common one when their thread goes. */
 #include "ledger_internal.h"
 
+#include "quarantine_internal.h"
+
 #include <string.h>
 
 static void lock(void)
@@ -78,15 +80,26 @@ static int table_reserve(debug_thread *thread, uint32_t number)
     return 1;
 }
 
-static int ring_make(debug_book *book)
+/* With nothing to hold there is room for one block, which goes back at once. The common book of a thread-safe malloc
+   holds none at all. */
+static int held_make(debug_book *book)
 {
     const int holds = book->thread || !(book->owner->base.flags & HM_MALLOC_THREADSAFE);
-    const uint32_t entries = holds ? book->owner->host->held_entries : 0;
-    if (entries) {
-        book->ring = hm__debug.core->memory_alloc(entries * sizeof(debug_held));
-        book->mask = (uint16_t)(entries - 1);
+    const uint32_t entries = book->owner->host->held_entries;
+    const size_t room = entries ? entries : 1;
+    if (holds) {
+        book->held = hm__debug.core->memory_alloc(room * sizeof(debug_held));
+        book->held_next = book->held;
+        book->held_end = book->held ? book->held + room : NULL;
     }
-    return !entries || book->ring;
+    return !holds || book->held;
+}
+
+static void held_free(debug_book *book)
+{
+    hm__debug.core->memory_free(book->held, (size_t)(book->held_end - book->held) *
+                                                sizeof(debug_held));
+    book->held = NULL;
 }
 
 debug_book *hm__debug_book_make(debug_malloc *m, debug_thread *thread)
@@ -98,7 +111,7 @@ debug_book *hm__debug_book_make(debug_malloc *m, debug_thread *thread)
     book->owner = m;
     book->thread = thread;
     lock();
-    const int made = ring_make(book) && (!thread || table_reserve(thread, m->number));
+    const int made = held_make(book) && (!thread || table_reserve(thread, m->number));
     if (made) {
         book->next = m->books;
         m->books = book;
@@ -109,8 +122,7 @@ debug_book *hm__debug_book_make(debug_malloc *m, debug_thread *thread)
     }
     unlock();
     if (!made && thread) {
-        hm__debug.core->memory_free(book->ring,
-                                    ((size_t)book->mask + 1) * sizeof(debug_held));
+        held_free(book);
         hm__debug.core->memory_free(book, sizeof(*book));
     }
     return made ? book : NULL;
@@ -192,9 +204,7 @@ void hm__debug_book_free(debug_book *book)
         core->memory_free(book->groups[group], DEBUG_GROUP * sizeof(debug_tally));
     }
     core->memory_free(book->groups, book->group_count * sizeof(debug_tally *));
-    if (book->ring) {
-        core->memory_free(book->ring, ((size_t)book->mask + 1) * sizeof(debug_held));
-    }
+    held_free(book);
     if (book->thread) {
         debug_book **place = &book->owner->books;
         while (*place != book) {
@@ -222,7 +232,7 @@ void hm__debug_malloc_sum(const debug_malloc *m, debug_tally *sum, uint64_t *hel
     memset(sum, 0, sizeof(*sum));
     *held = 0;
     for (const debug_book *book = m->books; book; book = book->next) {
-        *held += DEBUG_GET(book->held_bytes);
+        *held += hm__debug_held_bytes(book);
     }
     const uint32_t sites = hm__debug_malloc_groups(m) * DEBUG_GROUP;
     for (uint32_t site = 0; site < sites; site++) {

@@ -36,11 +36,8 @@ DEBUG_INLINE debug_tally *hm__debug_tally(const debug_book *book, uint32_t site)
     return tallies ? tallies + site % DEBUG_GROUP : NULL;
 }
 
-#define DEBUG_SET(place, value) __atomic_store_n(&(place), (value), __ATOMIC_RELAXED)
-#define DEBUG_GET(place)        __atomic_load_n(&(place), __ATOMIC_RELAXED)
-
 /* Returns the how-manieth block of its site this is. */
-DEBUG_INLINE uint32_t hm__debug_count_alloc(debug_book *book,
+DEBUG_INLINE uint64_t hm__debug_count_alloc(debug_book *book,
                                             debug_tally *tally,
                                             size_t bytes,
                                             const int shared)
@@ -61,17 +58,16 @@ DEBUG_INLINE uint32_t hm__debug_count_alloc(debug_book *book,
     if (shared && DEBUG_RARE(live - book->told >= DEBUG_TELL_BYTES)) {
         hm__debug_book_tell(book);
     }
-    return (uint32_t)blocks;
+    return blocks;
 }
 
 DEBUG_INLINE void
 hm__debug_count_free(debug_book *book, debug_tally *tally, size_t bytes, const int shared)
 {
-    DEBUG_SET(tally->freed_blocks, tally->freed_blocks + 1);
-    DEBUG_SET(tally->freed_bytes, tally->freed_bytes + bytes);
-    const int64_t live = book->live - (int64_t)bytes;
-    DEBUG_SET(book->live, live);
-    if (shared && DEBUG_RARE(book->told - live >= DEBUG_TELL_BYTES)) {
+    DEBUG_ADD(tally->freed_blocks, 1);
+    DEBUG_ADD(tally->freed_bytes, bytes);
+    DEBUG_ADD(book->live, -(int64_t)bytes);
+    if (shared && DEBUG_RARE(book->told - book->live >= DEBUG_TELL_BYTES)) {
         hm__debug_book_tell(book);
     }
 }

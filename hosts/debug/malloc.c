@@ -44,15 +44,27 @@ DEBUG_INLINE void *alloc_common(
     debug_malloc *m, size_t size, hm_level level, hm_site *site, const int shared)
 {
     debug_thread *me = hm__debug_me;
-    const uint32_t id = site ? DEBUG_GET(site->id) : 0;
-    if (DEBUG_RARE(!me || (site && id == 0) || size >= DEBUG_LONG)) {
-        return hm__debug_alloc_slow(m, size, 16, level, site, 0);
+    uint32_t id = 0;
+    if (site) {
+        id = DEBUG_GET(site->id);
+        if (DEBUG_RARE(id - 1 >= DEBUG_SITE_MAX)) {
+            goto slow;
+        }
+    }
+    if (DEBUG_RARE(!me) || DEBUG_RARE(size >= DEBUG_LONG)) {
+        goto slow;
     }
     debug_book *book = book_of(m, me, shared);
-    debug_tally *tally = book && id <= DEBUG_SITE_MAX ? hm__debug_tally(book, id) : NULL;
-    if (DEBUG_RARE(!tally || (shared ? m->limit != DEBUG_NO_LIMIT
-                                     : (uint64_t)book->live + size > m->limit))) {
-        return hm__debug_alloc_slow(m, size, 16, level, site, 0);
+    if (shared && DEBUG_RARE(!book)) {
+        goto slow;
+    }
+    debug_tally *tally = hm__debug_tally(book, id);
+    if (DEBUG_RARE(!tally)) {
+        goto slow;
+    }
+    if (DEBUG_RARE(shared ? m->limit != DEBUG_NO_LIMIT
+                          : (uint64_t)book->live + size > m->limit)) {
+        goto slow;
     }
     enter(m, me, site, shared);
     hm_malloc *inner = m->inner;
@@ -68,17 +80,19 @@ DEBUG_INLINE void *alloc_common(
             return NULL;
         }
     }
-    const uint32_t serial = hm__debug_count_alloc(book, tally, size, shared);
-    const uint64_t low = hm__debug_low((uint32_t)size, id, me->number);
-    const uint64_t high = hm__debug_high(m->number, serial, m->generation);
+    const uint64_t serial = hm__debug_count_alloc(book, tally, size, shared);
+    const uint64_t low = size | (uint64_t)id << 32 | me->low;
+    const uint64_t high = m->high | (serial & DEBUG_SERIAL_MAX) << 16;
     const uint64_t hash = hm__debug_mix(block, low, high);
     hm__debug_fill(block, size, DEBUG_FRESH, m->fill);
     hm__debug_store(&header->low, low);
-    hm__debug_store(&header->high, high | hm__debug_seal(hash));
+    hm__debug_store(&header->high, hm__debug_sealed(high, hash));
     hm__debug_rear_store(block, size, hm__debug_rear(hash));
     __atomic_store_n(state, hm__block_map_value(block, DEBUG_LIVE), __ATOMIC_RELEASE);
     leave(m, shared);
     return block;
+slow:
+    return hm__debug_alloc_slow(m, size, 16, level, site, 0);
 }
 
 DEBUG_INLINE hm_status free_common(debug_malloc *m,
@@ -91,36 +105,62 @@ DEBUG_INLINE hm_status free_common(debug_malloc *m,
     if (!block) {
         return HM_OK;
     }
+    int claimed = 0;
     debug_thread *me = hm__debug_me;
-    debug_book *book = me ? book_of(m, me, shared) : NULL;
-    const uint32_t id = site ? DEBUG_GET(site->id) : 0;
-    uint8_t *state =
-        (uintptr_t)block & 15 ? NULL : hm__block_map_byte(&hm__debug.map, block);
-    uint8_t live = hm__block_map_value(block, DEBUG_LIVE);
-    const uint8_t freed = hm__block_map_value(block, DEBUG_FREED);
-    if (DEBUG_RARE(!book || !book->ring || (site && id == 0) || !state ||
-                   DEBUG_GET(*state) != live)) {
-        return hm__debug_free_slow(m, block, size, alignment, site, 0);
+    uint32_t id = 0;
+    if (site) {
+        id = DEBUG_GET(site->id);
+        if (DEBUG_RARE(id - 1 >= DEBUG_SITE_MAX)) {
+            goto slow;
+        }
     }
-    if (shared && DEBUG_RARE(!__atomic_compare_exchange_n(
-                      state, &live, freed, 0, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED))) {
-        return hm__debug_free_slow(m, block, size, alignment, site, 0);
+    if (DEBUG_RARE(!me)) {
+        goto slow;
+    }
+    debug_book *book = book_of(m, me, shared);
+    if (shared && DEBUG_RARE(!book)) {
+        goto slow;
+    }
+    if (DEBUG_RARE((uintptr_t)block & 15) || DEBUG_RARE(alignment > 16)) {
+        goto slow;
+    }
+    uint8_t *state = hm__block_map_byte(&hm__debug.map, block);
+    if (DEBUG_RARE(!state)) {
+        goto slow;
+    }
+    const unsigned half = (uintptr_t)block >> 4 & 1;
+    uint8_t live = (uint8_t)(DEBUG_LIVE << 1 | half);
+    if (DEBUG_RARE(DEBUG_GET(*state) != live)) {
+        goto slow;
+    }
+    const uint8_t freed = (uint8_t)(DEBUG_FREED << 1 | half);
+    if (shared) {
+        if (DEBUG_RARE(m->limit != DEBUG_NO_LIMIT)) {
+            goto slow;
+        }
+        if (DEBUG_RARE(!__atomic_compare_exchange_n(
+                state, &live, freed, 0, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED))) {
+            goto slow;
+        }
+        claimed = 1;
     }
     const debug_header *header = hm__debug_header(block);
     const uint64_t low = hm__debug_load(&header->low);
     const uint64_t high = hm__debug_load(&header->high);
-    const uint64_t hash = hm__debug_mix(block, low, high & ~DEBUG_SEAL_BITS);
+    const uint64_t hash = hm__debug_mix(block, low, high);
     const size_t bytes = hm__debug_low_size(low);
-    if (DEBUG_RARE((high & DEBUG_SEAL_BITS) != hm__debug_seal(hash) ||
-                   hm__debug_high_owner(high) != m->number || bytes == DEBUG_LONG ||
-                   hm__debug_rear_load(block, bytes) != hm__debug_rear(hash) ||
-                   (size != HM_SIZE_UNKNOWN && size != bytes) || alignment > 16 ||
-                   (shared && m->limit != DEBUG_NO_LIMIT))) {
-        return hm__debug_free_slow(m, block, size, alignment, site, shared);
+    if (DEBUG_RARE(hm__debug_seal_of(high) != hm__debug_seal(hash)) ||
+        DEBUG_RARE((uint16_t)high != (uint16_t)m->high) ||
+        DEBUG_RARE(bytes > DEBUG_HELD_SMALL)) {
+        goto slow;
+    }
+    if (DEBUG_RARE(hm__debug_rear_load(block, bytes) != hm__debug_rear(hash)) ||
+        DEBUG_RARE(size != bytes && size != HM_SIZE_UNKNOWN)) {
+        goto slow;
     }
     debug_tally *tally = hm__debug_tally(book, hm__debug_low_site(low));
     if (DEBUG_RARE(!tally)) {
-        return hm__debug_free_slow(m, block, size, alignment, site, shared);
+        goto slow;
     }
     enter(m, me, site, shared);
     if (!shared) {
@@ -128,11 +168,12 @@ DEBUG_INLINE hm_status free_common(debug_malloc *m,
     }
     hm__debug_count_free(book, tally, bytes, shared);
     hm__debug_fill(block, bytes, DEBUG_STALE, m->fill);
-    hm__debug_rear_store(block, bytes,
-                         hm__debug_epitaph(hash, id & DEBUG_SITE_MAX, me->number));
-    hm__debug_hold(book, block, bytes, m->held_max);
+    hm__debug_rear_store(block, bytes, hm__debug_epitaph(hash, id, me->low));
+    hm__debug_hold(book, block, state, bytes);
     leave(m, shared);
     return HM_OK;
+slow:
+    return hm__debug_free_slow(m, block, size, alignment, site, claimed);
 }
 
 #define SLOTS(name, shared)                                                             \

@@ -58,15 +58,15 @@ static hm_status malloc_make(debug_host *host,
     m->inner = inner;
     m->book = shared ? NULL : &m->common;
     m->limit = opts->limit && opts->limit < DEBUG_NO_LIMIT ? opts->limit : DEBUG_NO_LIMIT;
-    m->fill = (uint8_t)host->fill;
-    m->held_max = host->held_bytes;
+    m->fill = host->fill;
     m->host = host;
     m->references = 1;
     m->ask.vtbl = &hm__debug_ask_malloc;
     name_copy(m->name, sizeof(m->name), opts->name);
     core->lock(&hm__debug.lock);
     const uint32_t number = hm__debug_number_take(m);
-    m->number = (uint16_t)number;
+    m->number = number;
+    m->high = number;
     core->unlock(&hm__debug.lock);
     if (!number || !hm__debug_book_make(m, NULL)) {
         if (number) {
@@ -128,7 +128,7 @@ void hm__debug_malloc_flush(debug_malloc *m)
     /* Books come and go under lock only, but giving blocks back must not hold it: a thread's exit waits for the
        walk, and a new book is empty. */
     for (debug_book *book = m->books; book; book = book->next) {
-        hm__debug_evict(book, UINT32_MAX);
+        hm__debug_evict(book, SIZE_MAX);
     }
     hm__debug_walk_end();
 }
@@ -281,7 +281,7 @@ void hm__debug_malloc_trim(hm_malloc *self)
         book = me->books[m->number];
     }
     if (book) {
-        hm__debug_evict(book, UINT32_MAX);
+        hm__debug_evict(book, SIZE_MAX);
     }
     if (m->inner) {
         HM_LOAD(m->inner->vtbl)->trim(m->inner);

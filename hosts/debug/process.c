@@ -44,7 +44,7 @@ static void fork_child(void *context)
         for (debug_malloc *m = host->mallocs; m; m = m->next) {
             for (debug_book *book = m->books; book; book = book->next) {
                 if (book->thread && book->thread != hm__debug_me && book->evicting) {
-                    book->first = book->last;
+                    book->held_next = book->held;
                     book->evicting = 0;
                 }
             }
@@ -69,7 +69,7 @@ static void thread_exit(void *value)
     hm__debug_walk_begin();
     for (uint32_t i = 0; i < me->book_count; i++) {
         if (me->books[i]) {
-            hm__debug_evict(me->books[i], UINT32_MAX);
+            hm__debug_evict(me->books[i], SIZE_MAX);
         }
     }
     hm__debug.core->lock(&hm__debug.lock);
@@ -104,7 +104,7 @@ debug_thread *hm__debug_attach(void)
     }
     const uint32_t number = core->thread_id();
     me->id = number;
-    me->number = number < DEBUG_THREAD_MAX ? number : DEBUG_THREAD_MAX;
+    me->low = (uint64_t)(number < DEBUG_THREAD_MAX ? number : DEBUG_THREAD_MAX) << 52;
     core->lock(&hm__debug.lock);
     me->next = hm__debug.threads;
     hm__debug.threads = me;
@@ -117,12 +117,11 @@ static hm_status start_once(hm_error *err)
 {
     const hm_core *core = hm__debug.core;
     const size_t table = (DEBUG_OWNER_MAX + 1) * sizeof(debug_malloc *);
-    if (!hm__debug_cookie.word[0] &&
-        core->random(&hm__debug_cookie, sizeof(hm__debug_cookie)) <
-            sizeof(hm__debug_cookie)) {
+    if (!hm__debug_cookie && core->random(&hm__debug_cookie, sizeof(hm__debug_cookie)) <
+                                 sizeof(hm__debug_cookie)) {
         /* No entropy this early: time and address layout are better than a constant. */
-        hm__debug_cookie.word[0] ^= core->now_ns() * UINT64_C(0x9E3779B97F4A7C15) | 1;
-        hm__debug_cookie.word[1] ^= (uintptr_t)&err * UINT64_C(0xD6E8FEB86659FD93);
+        hm__debug_cookie =
+            (core->now_ns() ^ (uintptr_t)&err) * UINT64_C(0x9E3779B97F4A7C15);
     }
     if (!hm__debug.mallocs && !(hm__debug.mallocs = core->pages_map(table))) {
         return core->error_set(err, HM_E_NOMEM, "host:debug",

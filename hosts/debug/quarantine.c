@@ -56,57 +56,89 @@ static DEBUG_COLD void give_back_slow(debug_malloc *m, void *block)
                      hm__debug_inner_bytes(shape.bytes, shape.alignment));
 }
 
-DEBUG_INLINE void give_back(debug_malloc *m, hm_malloc *inner, void *block, size_t bytes)
+DEBUG_INLINE void give_back(debug_malloc *m, hm_malloc *inner, const debug_held *held)
 {
+    void *block = held->block;
+    const size_t bytes = held->bytes;
     debug_header *header = hm__debug_header(block);
     const uint64_t low = hm__debug_load(&header->low);
     const uint64_t high = hm__debug_load(&header->high);
-    const uint64_t hash = hm__debug_mix(block, low, high & ~DEBUG_SEAL_BITS);
-    if (DEBUG_RARE(hm__debug_low_size(low) != bytes || bytes == DEBUG_LONG ||
-                   (high & DEBUG_SEAL_BITS) != hm__debug_seal(hash) ||
-                   (hm__debug_rear_load(block, bytes) ^ hash) >> 32 ||
+    const uint64_t hash = hm__debug_mix(block, low, high);
+    if (DEBUG_RARE(hm__debug_low_size(low) != bytes ||
+                   hm__debug_seal_of(high) != hm__debug_seal(hash))) {
+        give_back_slow(m, block);
+        return;
+    }
+    if (DEBUG_RARE((hm__debug_rear_load(block, bytes) ^ hash) >> 32 ||
                    !is_fill_whole(m, block, bytes))) {
         give_back_slow(m, block);
         return;
     }
     const size_t whole = bytes + DEBUG_EDGE_BYTES;
-    hm__block_map_set(&hm__debug.map, block, DEBUG_GONE);
+    __atomic_store_n(held->state, hm__block_map_value(block, DEBUG_GONE),
+                     __ATOMIC_RELEASE);
     HM_LOAD(inner->vtbl)
         ->free_sized(inner, header, whole < DEBUG_BLOCK_MIN ? DEBUG_BLOCK_MIN : whole);
 }
 
-void hm__debug_give_back(debug_malloc *m, void *block, size_t bytes)
+void hm__debug_give_back(debug_malloc *m, const debug_held *held)
 {
-    give_back(m, m->inner, block, bytes);
+    give_back(m, m->inner, held);
 }
 
-void hm__debug_evict(debug_book *book, uint32_t count)
+void hm__debug_evict(debug_book *book, size_t count)
 {
-    const uint32_t held = (uint16_t)(book->last - book->first);
-    debug_malloc *m = book->owner;
-    hm_malloc *inner = m->inner;
-    if (held == 0) {
+    const size_t held = (size_t)(book->held_next - book->held);
+    if (held == 0 || count == 0) {
         return;
     }
-    hm__debug_evict_enter(book);
-    uint16_t at = book->first;
-    uint64_t bytes = 0;
-    for (uint32_t left = count < held ? count : held; left; left--) {
-        const debug_held *oldest = &book->ring[at++ & book->mask];
-        bytes += oldest->bytes;
-        give_back(m, inner, oldest->block, oldest->bytes);
+    if (count > held) {
+        count = held;
     }
-    book->first = at;
-    book->held_bytes -= bytes;
+    debug_malloc *m = book->owner;
+    hm_malloc *inner = m->inner;
+    hm__debug_evict_enter(book);
+    for (size_t i = 0; i < count; i++) {
+        give_back(m, inner, &book->held[i]);
+    }
+    for (size_t i = count; i < held; i++) {
+        DEBUG_SET(book->held[i - count].block, book->held[i].block);
+        book->held[i - count].state = book->held[i].state;
+        DEBUG_SET(book->held[i - count].bytes, book->held[i].bytes);
+    }
+    DEBUG_SET(book->held_next, book->held + (held - count));
     hm__debug_evict_leave(book);
 }
 
 void hm__debug_make_room(debug_book *book)
 {
-    if ((uint16_t)(book->last - book->first) > book->mask) {
-        hm__debug_evict(book, (book->mask + 1u) / 2);
+    hm__debug_evict(book, ((size_t)(book->held_end - book->held) + 1) / 2);
+}
+
+uint64_t hm__debug_held_bytes(const debug_book *book)
+{
+    uint64_t bytes = 0;
+    const debug_held *end = DEBUG_GET(book->held_next);
+    for (const debug_held *held = book->held; held < end; held++) {
+        bytes += DEBUG_GET(held->bytes);
     }
-    while (book->held_bytes > book->owner->held_max) {
-        hm__debug_evict(book, 1);
+    return bytes;
+}
+
+void hm__debug_hold_any(debug_book *book, const debug_held *held)
+{
+    const uint64_t most = book->owner->host->held_bytes;
+    if (held->bytes > most) {
+        hm__debug_evict_enter(book);
+        hm__debug_give_back(book->owner, held);
+        hm__debug_evict_leave(book);
+        return;
     }
+    if (held->bytes > DEBUG_HELD_SMALL) {
+        while (book->held_next != book->held &&
+               hm__debug_held_bytes(book) + held->bytes > most) {
+            hm__debug_evict(book, ((size_t)(book->held_next - book->held) + 1) / 2);
+        }
+    }
+    hm__debug_hold(book, held->block, held->state, held->bytes);
 }

@@ -9,26 +9,32 @@
 
 #include "debug_internal.h"
 
+/* Blocks up to here are held without a look at how many bytes are held already. */
+#define DEBUG_HELD_SMALL 2048u
+
 /* quarantine.c */
-void hm__debug_evict(debug_book *book, uint32_t count); /* the oldest; UINT32_MAX: all */
+void hm__debug_evict(debug_book *book, size_t count); /* the oldest; SIZE_MAX: all */
 /* Around anything that gives memory of blocks back to an inner malloc. */
 void hm__debug_evict_enter(debug_book *book);
 void hm__debug_evict_leave(debug_book *book);
 /* A block that is FREED, filled and has its epitaph, straight to the inner malloc, unless somebody wrote to it
    since; within enter and leave. */
-void hm__debug_give_back(debug_malloc *m, void *block, size_t bytes);
+void hm__debug_give_back(debug_malloc *m, const debug_held *held);
 void hm__debug_make_room(debug_book *book);
+/* A block of any size: held, when that is not more than the host wants to hold, else given back. */
+void hm__debug_hold_any(debug_book *book, const debug_held *held);
+uint64_t hm__debug_held_bytes(const debug_book *book);
 
-/* The block is FREED, filled and has its epitaph. Its book must have a ring. */
+/* The block is FREED, filled and has its epitaph, and is small. */
 DEBUG_INLINE void
-hm__debug_hold(debug_book *book, void *block, size_t bytes, uint32_t held_max)
+hm__debug_hold(debug_book *book, void *block, uint8_t *state, size_t bytes)
 {
-    const uint16_t last = book->last;
-    book->ring[last & book->mask] = (debug_held){block, bytes};
-    book->last = (uint16_t)(last + 1);
-    book->held_bytes += bytes;
-    if (DEBUG_RARE((uint16_t)(last + 1 - book->first) > book->mask ||
-                   book->held_bytes > held_max)) {
+    debug_held *at = book->held_next;
+    DEBUG_SET(at->block, block);
+    at->state = state;
+    DEBUG_SET(at->bytes, bytes);
+    DEBUG_SET(book->held_next, at + 1);
+    if (DEBUG_RARE(at + 1 == book->held_end)) {
         hm__debug_make_room(book);
     }
 }

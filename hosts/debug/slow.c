@@ -23,6 +23,12 @@ static debug_book *book_find(debug_malloc *m)
     return book || !me ? book : hm__debug_book_make(m, me);
 }
 
+/* The calling thread as it goes into headers. */
+static uint64_t thread_low(void)
+{
+    return hm__debug_me ? hm__debug_me->low : 0;
+}
+
 static uint32_t site_number(hm_site *site)
 {
     const uint32_t id = hm__debug.core->site_id(site);
@@ -146,12 +152,11 @@ static void block_seal(debug_malloc *m,
                        size_t size,
                        size_t alignment)
 {
-    const uint32_t serial =
+    const uint64_t serial =
         hm__debug_count_alloc(account->book, account->tally, size, is_shared(m));
-    const uint32_t thread = hm__debug_me ? hm__debug_me->number : 0;
     hm__debug_shape_write(block, base, size, alignment,
-                          hm__debug_low(0, account->site, thread),
-                          hm__debug_high(m->number, serial, m->generation));
+                          (uint64_t)account->site << 32 | thread_low(),
+                          m->high | (serial & DEBUG_SERIAL_MAX) << 16);
     hm__block_map_set(&hm__debug.map, block, DEBUG_LIVE);
 }
 
@@ -205,19 +210,16 @@ static void
 block_retire(debug_malloc *m, void *block, const debug_shape *shape, uint32_t site)
 {
     debug_book *book = book_find(m);
-    const uint32_t thread = hm__debug_me ? hm__debug_me->number : 0;
+    const debug_held held = {block, hm__block_map_byte(&hm__debug.map, block),
+                             shape->bytes};
     hm__debug_fill(block, shape->bytes, DEBUG_STALE, m->fill);
     hm__debug_rear_store(block, shape->bytes,
-                         hm__debug_epitaph(shape->hash, site, thread));
-    if (book && book->ring && shape->bytes <= m->held_max) {
-        hm__debug_hold(book, block, shape->bytes, m->held_max);
-    } else if (book) {
-        hm__debug_evict_enter(book);
-        hm__debug_give_back(m, block, shape->bytes);
-        hm__debug_evict_leave(book);
+                         hm__debug_epitaph(shape->hash, site, thread_low()));
+    if (book) {
+        hm__debug_hold_any(book, &held);
     } else {
         hm__debug_walk_begin();
-        hm__debug_give_back(m, block, shape->bytes);
+        hm__debug_give_back(m, &held);
         hm__debug_walk_end();
     }
 }
