@@ -95,6 +95,7 @@ void hm__os_file_close(int fd);
    cut and grown to bytes of zero. NULL when refused; unmapped with hm__os_pages_unmap. */
 void *hm__os_file_map(const char *path, size_t bytes);
 uint32_t hm__os_process_id(void);
+const char *hm__os_program(void); /* its name without folders; never NULL */
 
 /* Modules: symbols stay out of the global scope, and the module is never unmapped. */
 void *hm__os_module_open(const char *path, char *why, size_t why_size);

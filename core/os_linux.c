@@ -56,6 +56,11 @@ void hm__os_wake(uint32_t *word)
     errno = kept;
 }
 
+const char *hm__os_program(void)
+{
+    return program_invocation_short_name;
+}
+
 const char *hm__os_getenv(const char *name)
 {
     return secure_getenv(name);

@@ -91,6 +91,7 @@ static void os__files_are_written_and_mapped(void **state)
     assert_null(hm__os_file_map("/no/such/folder/file", 4096));
     assert_null(hm__os_file_map("/dev/full", 4096));
     assert_int_equal(hm__os_process_id(), getpid());
+    assert_string_equal(hm__os_program(), "test_os");
 }
 
 static int count_names(void *context, const char *name)

@@ -161,14 +161,28 @@ static hm_status malloc_findings(hm_debug *self, uint64_t *count)
     return findings(malloc_of(self)->host, count);
 }
 
+static hm_status host_snapshot(hm_debug *self, int fd)
+{
+    hm__debug_snapshot(host_of(self), fd);
+    return HM_OK;
+}
+
+static hm_status malloc_snapshot(hm_debug *self, int fd)
+{
+    hm__debug_snapshot(malloc_of(self)->host, fd);
+    return HM_OK;
+}
+
 const hm_debug_vtbl hm__debug_ask_host = {.size = sizeof(hm_debug_vtbl),
                                           .report = host_report,
                                           .check = host_check,
                                           .sites = host_sites,
-                                          .findings = host_findings};
+                                          .findings = host_findings,
+                                          .snapshot = host_snapshot};
 
 const hm_debug_vtbl hm__debug_ask_malloc = {.size = sizeof(hm_debug_vtbl),
                                             .report = malloc_report,
                                             .check = malloc_check,
                                             .sites = malloc_sites,
-                                            .findings = malloc_findings};
+                                            .findings = malloc_findings,
+                                            .snapshot = malloc_snapshot};

@@ -2,6 +2,8 @@
 /* The text of one finding, and the memory of which were printed already. */
 #include "finding_internal.h"
 
+#include <string.h>
+
 #define LABEL_COLUMN 15u
 
 /* The entry of this kind at these places: a new one when it is to be printed, NULL when it is only counted. */
@@ -21,11 +23,19 @@ static debug_seen *seen_first(debug_host *host, const debug_finding *f, uint32_t
         return NULL;
     }
     debug_seen *fresh = &host->seen[host->kinds++];
-    *fresh = (debug_seen){.what = f->what,
-                          .allocated_site = f->facts.site_id,
-                          .site = site,
-                          .number = ++host->findings,
-                          .times = 1};
+    *fresh =
+        (debug_seen){.what = f->what,
+                     .allocated_site = f->facts.site_id,
+                     .site = site,
+                     .number = ++host->findings,
+                     .status = f->status,
+                     .times = 1,
+                     .bytes = f->facts.bytes,
+                     .serial = f->facts.serial,
+                     .freed_site = f->facts.freed_site ? f->facts.freed_site->id : 0,
+                     .threads = {f->facts.thread, f->facts.freed_thread, f->here.thread},
+                     .known = f->facts.block && f->facts.intact};
+    memcpy(fresh->malloc_name, f->m->name, sizeof(fresh->malloc_name));
     return fresh;
 }
 

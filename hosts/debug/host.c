@@ -13,6 +13,14 @@ static const hm_option option_report = {
     NULL,
     "file for reports, \"%p\" in it is the process number; standard error when not set",
     NULL};
+static const hm_option option_snapshot = {
+    sizeof(hm_option),
+    "snapshot",
+    HM_OPTION_TEXT,
+    0,
+    NULL,
+    "file for a snapshot at the end, for `hostmalloc report`; \"%p\" as above",
+    NULL};
 static const hm_option option_leaks = {
     sizeof(hm_option),
     "leaks",
@@ -38,8 +46,8 @@ static const hm_option option_quarantine = {sizeof(hm_option),
                                             "thread, to name double frees; at most 32768",
                                             NULL};
 
-static const hm_option *const options[] = {&option_report, &option_leaks, &option_fill,
-                                           &option_quarantine};
+static const hm_option *const options[] = {
+    &option_report, &option_snapshot, &option_leaks, &option_fill, &option_quarantine};
 
 #define HELD_ENTRIES_MAX 32768u
 #define HELD_BYTES       65536u
@@ -48,6 +56,9 @@ static void host_report_end(debug_host *host)
 {
     if (host->leaks || host->findings || host->repeats) {
         hm__debug_report_closing(host);
+    }
+    if (host->snapshot_fd >= 0) {
+        hm__debug_snapshot(host, host->snapshot_fd);
     }
 }
 
@@ -78,12 +89,20 @@ static void host_retain(hm_host *self)
     __atomic_add_fetch(&hm__debug_host_from(self)->layer.references, 1, __ATOMIC_RELAXED);
 }
 
+static void files_close(const debug_host *host)
+{
+    if (host->fd != 2) {
+        hm__debug.core->file_close(host->fd);
+    }
+    if (host->snapshot_fd >= 0) {
+        hm__debug.core->file_close(host->snapshot_fd);
+    }
+}
+
 static void host_free(debug_host *host)
 {
     const hm_core *core = hm__debug.core;
-    if (host->fd != 2) {
-        core->file_close(host->fd);
-    }
+    files_close(host);
     hm_host_release(host->layer.inner);
     core->memory_free(host, host->layer.bytes);
 }
@@ -172,24 +191,27 @@ static int path_expand(char *to, size_t size, const char *from)
     return 1;
 }
 
-static hm_status report_open(debug_host *host, const char *path, hm_error *err)
+/* Opened at once, so that a path that cannot be written is known before the run and not after it. */
+static hm_status
+file_open(int *fd, const char *option, const hm_option_values *values, hm_error *err)
 {
     const hm_core *core = hm__debug.core;
+    const char *path = core->option_text(values, option);
     char expanded[1024];
     if (!path) {
         return HM_OK;
     }
     if (!path_expand(expanded, sizeof(expanded), path)) {
         return core->error_set(err, HM_E_INVALID, "host:debug",
-                               "report: the path is longer than %u characters",
+                               "%s: the path is longer than %u characters", option,
                                (unsigned)sizeof(expanded) - 1);
     }
-    const int fd = core->file_create(expanded, 0);
-    if (fd < 0) {
-        return core->error_set(err, HM_E_OS, "host:debug", "report: cannot write %s",
+    const int made = core->file_create(expanded, 0);
+    if (made < 0) {
+        return core->error_set(err, HM_E_OS, "host:debug", "%s: cannot write %s", option,
                                expanded);
     }
-    host->fd = fd;
+    *fd = made;
     return HM_OK;
 }
 
@@ -208,14 +230,11 @@ options_read(debug_host *host, const hm_option_values *values, hm_error *err)
     host->fill = strcmp(fill, "none") == 0  ? DEBUG_FILL_NONE
                  : strcmp(fill, "all") == 0 ? DEBUG_FILL_ALL
                                             : DEBUG_FILL_ENDS;
-    host->held_bytes = HELD_BYTES;
-    if (entries) {
-        host->held_entries = 1;
-        while (host->held_entries < entries) {
-            host->held_entries *= 2;
-        }
-    }
-    return report_open(host, core->option_text(values, "report"), err);
+    host->held_bytes = entries ? HELD_BYTES : 0;
+    host->held_entries = (uint32_t)entries;
+    const hm_status status = file_open(&host->fd, "report", values, err);
+    return status == HM_OK ? file_open(&host->snapshot_fd, "snapshot", values, err)
+                           : status;
 }
 
 static hm_status
@@ -238,9 +257,11 @@ host_open(const hm_option_values *values, hm_host *inner, hm_host **out, hm_erro
         return core->error_set(err, HM_E_NOMEM, "host:debug", "no memory for a host");
     }
     host->fd = 2;
+    host->snapshot_fd = -1;
     host->ask.vtbl = &hm__debug_ask_host;
     status = options_read(host, values, err);
     if (status != HM_OK) {
+        files_close(host);
         core->memory_free(host, sizeof(*host));
         return status;
     }

@@ -40,6 +40,7 @@ typedef struct hm_debug_vtbl {
     hm_status (*check)(hm_debug *self, uint64_t *damaged);
     hm_status (*sites)(hm_debug *self, hm_debug_visit *visit, void *context);
     hm_status (*findings)(hm_debug *self, uint64_t *count);
+    hm_status (*snapshot)(hm_debug *self, int fd);
 } hm_debug_vtbl;
 
 struct hm_debug {
@@ -104,6 +105,17 @@ hm_debug_sites(hm_debug *debug, hm_debug_visit *visit, void *context)
 static inline hm_status hm_debug_findings(hm_debug *debug, uint64_t *count)
 {
     return debug ? debug->vtbl->findings(debug, count) : HM_E_UNSUPPORTED;
+}
+
+/**
+ * Write everything known by site to the descriptor @p fd, as JSON lines that `hostmalloc report` and `hostmalloc diff`
+ * read. Of a malloc: its whole host.
+ * @return HM_OK; HM_E_UNSUPPORTED for NULL
+ * @threads any
+ */
+static inline hm_status hm_debug_snapshot(hm_debug *debug, int fd)
+{
+    return debug ? debug->vtbl->snapshot(debug, fd) : HM_E_UNSUPPORTED;
 }
 
 HM_END_DECLS

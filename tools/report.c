@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: MIT */
+/* hostmalloc report: a snapshot of the debug host in the format somebody reads. */
+#include "command.h"
+
+#include "report/snapshot.h"
+
+#include <string.h>
+
+typedef struct format {
+    const char *name;
+    void (*write)(const snapshot *s, FILE *to);
+} format;
+
+static const format formats[] = {{"text", write_text},           {"json", write_json},
+                                 {"folded", write_folded},       {"pprof", write_pprof},
+                                 {"heaptrack", write_heaptrack}, {"sarif", write_sarif},
+                                 {"junit", write_junit}};
+#define FORMAT_COUNT (sizeof formats / sizeof formats[0])
+
+static const format *find_format(const char *name)
+{
+    for (size_t i = 0; i < FORMAT_COUNT; i++) {
+        if (strcmp(formats[i].name, name) == 0) {
+            return &formats[i];
+        }
+    }
+    return NULL;
+}
+
+static int run_report(int count, char **arguments)
+{
+    const char *path = NULL;
+    const format *wanted = &formats[0];
+    for (int i = 0; i < count; i++) {
+        if (strcmp(arguments[i], "--format") == 0) {
+            if (++i == count) {
+                return usage_error(&report_verb, "--format wants a name",
+                                   "nothing follows");
+            }
+            wanted = find_format(arguments[i]);
+            if (!wanted) {
+                return usage_error(&report_verb, "unknown format", arguments[i]);
+            }
+        } else if (arguments[i][0] == '-' && arguments[i][1]) {
+            return usage_error(&report_verb, "unknown option", arguments[i]);
+        } else if (path) {
+            return usage_error(&report_verb, "one file at a time", arguments[i]);
+        } else {
+            path = arguments[i];
+        }
+    }
+    if (!path) {
+        return usage_error(&report_verb, "no file", "expected a snapshot");
+    }
+    snapshot s;
+    if (!snapshot_read(path, &s)) {
+        return EXIT_USAGE;
+    }
+    wanted->write(&s, stdout);
+    const int found = s.finding_count > 0 || s.sum.live_blocks > 0;
+    snapshot_free(&s);
+    return found ? EXIT_FINDINGS : EXIT_CLEAN;
+}
+
+const verb report_verb = {
+    "report", "FILE [--format F]", "show a snapshot of the debug host",
+    "\nFILE is written by debug:snapshot=FILE, or by hm_debug_snapshot(); - is standard "
+    "input.\n"
+    "Formats: text (the default), json, folded (flame graphs), pprof, heaptrack, sarif, "
+    "junit.\n"
+    "Exit codes: 0 nothing live and no findings, 1 some, 2 usage or not a snapshot.\n",
+    run_report};

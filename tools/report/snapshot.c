@@ -1,0 +1,212 @@
+/* SPDX-License-Identifier: MIT */
+/* Reading a snapshot: line by line, so that a file that was cut still shows what it has. */
+#include "snapshot.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static char *read_all(FILE *from, size_t *length)
+{
+    size_t room = 1 << 16, used = 0;
+    char *text = malloc(room);
+    while (text) {
+        used += fread(text + used, 1, room - used, from);
+        if (used < room) {
+            break;
+        }
+        room *= 2;
+        char *more = realloc(text, room);
+        if (!more) {
+            free(text);
+        }
+        text = more;
+    }
+    *length = used;
+    return text;
+}
+
+static figures read_figures(const json *line)
+{
+    const figures count = {
+        json_number(line, "live_blocks"), json_number(line, "live_bytes"),
+        json_number(line, "total_blocks"), json_number(line, "total_bytes"),
+        json_number(line, "peak_bytes")};
+    return count;
+}
+
+static int is_type(const json *line, const char *type)
+{
+    return strcmp(json_text(line, "type", ""), type) == 0;
+}
+
+static size_t count_type(const json *lines, const char *type)
+{
+    size_t count = 0;
+    for (; lines; lines = lines->next) {
+        count += (size_t)is_type(lines, type);
+    }
+    return count;
+}
+
+static const json **collect(const json *lines, const char *type, size_t *count)
+{
+    *count = count_type(lines, type);
+    const json **list = calloc(*count + 1, sizeof(json *));
+    size_t at = 0;
+    for (; list && lines; lines = lines->next) {
+        if (is_type(lines, type)) {
+            list[at++] = lines;
+        }
+    }
+    return list;
+}
+
+static int by_live_bytes(const void *a, const void *b)
+{
+    const figures *x = &((const site_row *)a)->count;
+    const figures *y = &((const site_row *)b)->count;
+    if (x->live_bytes != y->live_bytes) {
+        return x->live_bytes < y->live_bytes ? 1 : -1;
+    }
+    return x->total_bytes == y->total_bytes  ? 0
+           : x->total_bytes < y->total_bytes ? 1
+                                             : -1;
+}
+
+static int fill(snapshot *s)
+{
+    s->sites = calloc(count_type(s->lines, "site") + 1, sizeof *s->sites);
+    s->stacks = calloc(count_type(s->lines, "stack") + 1, sizeof *s->stacks);
+    s->mallocs = collect(s->lines, "malloc", &s->malloc_count);
+    s->findings = collect(s->lines, "finding", &s->finding_count);
+    s->drops = collect(s->lines, "dropped", &s->drop_count);
+    if (!s->sites || !s->stacks || !s->mallocs || !s->findings || !s->drops) {
+        return 0;
+    }
+    for (const json *line = s->lines; line; line = line->next) {
+        if (is_type(line, "site")) {
+            site_row *row = &s->sites[s->site_count++];
+            row->id = json_number(line, "id");
+            row->file = json_text(line, "file", "(unknown)");
+            row->function = json_text(line, "function", NULL);
+            row->line = json_number(line, "line");
+            row->count = read_figures(line);
+            s->sum.live_blocks += row->count.live_blocks;
+            s->sum.live_bytes += row->count.live_bytes;
+            s->sum.total_blocks += row->count.total_blocks;
+            s->sum.total_bytes += row->count.total_bytes;
+            s->sum.peak_bytes += row->count.peak_bytes;
+        } else if (is_type(line, "stack")) {
+            stack_row *row = &s->stacks[s->stack_count++];
+            row->site = json_number(line, "site");
+            row->frames = json_member(line, "frames");
+            row->count = read_figures(line);
+        }
+    }
+    qsort(s->sites, s->site_count, sizeof *s->sites, by_live_bytes);
+    return 1;
+}
+
+static int refuse(const char *path, unsigned long line, const char *what)
+{
+    fprintf(stderr, "hostmalloc: %s:%lu: %s\n", path, line, what);
+    return 0;
+}
+
+/* The last line may be half a line when the writer was killed. */
+static int parse_lines(snapshot *s, const char *text, size_t length)
+{
+    json **end = &s->lines;
+    unsigned long number = 0;
+    const char *at = text, *stop = text + length;
+    while (at < stop) {
+        const char *eol = memchr(at, '\n', (size_t)(stop - at));
+        const char *next = eol ? eol + 1 : stop;
+        size_t where;
+        number++;
+        *end = json_parse(at, (size_t)((eol ? eol : stop) - at), &where);
+        if (!*end) {
+            if (!eol && number > 1) {
+                break;
+            }
+            char what[100];
+            snprintf(what, sizeof what,
+                     "not understood at column %zu, expected JSON lines", where + 1);
+            return refuse(s->path, number, what);
+        }
+        if (number == 1 && !is_type(*end, "snapshot")) {
+            return refuse(s->path, number, "not a snapshot of the debug host");
+        }
+        if (number == 1 && json_number(*end, "schema") != SNAPSHOT_SCHEMA) {
+            char what[100];
+            snprintf(what, sizeof what, "schema %llu, this command reads %d",
+                     (unsigned long long)json_number(*end, "schema"), SNAPSHOT_SCHEMA);
+            return refuse(s->path, number, what);
+        }
+        end = &(*end)->next;
+        at = next;
+    }
+    return number ? 1 : refuse(s->path, 1, "empty, expected a snapshot");
+}
+
+int snapshot_read(const char *path, snapshot *out)
+{
+    memset(out, 0, sizeof *out);
+    const int is_input = strcmp(path, "-") == 0;
+    out->path = is_input ? "standard input" : path;
+    FILE *from = is_input ? stdin : fopen(path, "rb");
+    if (!from) {
+        perror(path);
+        return 0;
+    }
+    size_t length;
+    char *text = read_all(from, &length);
+    if (!is_input) {
+        fclose(from);
+    }
+    if (!text) {
+        return refuse(out->path, 0, "no memory to read it");
+    }
+    const int parsed = parse_lines(out, text, length);
+    free(text);
+    if (!parsed || !fill(out)) {
+        snapshot_free(out);
+        return 0;
+    }
+    out->program = json_text(out->lines, "program", "?");
+    out->spec = json_text(out->lines, "spec", "?");
+    out->version = json_text(out->lines, "version", "?");
+    out->pid = json_number(out->lines, "pid");
+    out->is_cut = count_type(out->lines, "end") == 0;
+    return 1;
+}
+
+void snapshot_free(snapshot *s)
+{
+    json_free(s->lines);
+    free(s->sites);
+    free(s->stacks);
+    free(s->mallocs);
+    free(s->findings);
+    free(s->drops);
+    memset(s, 0, sizeof *s);
+}
+
+const site_row *snapshot_site(const snapshot *s, uint64_t id)
+{
+    for (size_t i = 0; i < s->site_count; i++) {
+        if (s->sites[i].id == id) {
+            return &s->sites[i];
+        }
+    }
+    return NULL;
+}
+
+void print_place(FILE *to, const char *file, uint64_t line)
+{
+    if (line) {
+        fprintf(to, "%s:%llu", file, (unsigned long long)line);
+    } else {
+        fputs(file, to);
+    }
+}

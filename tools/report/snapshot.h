@@ -1,0 +1,91 @@
+/* SPDX-License-Identifier: MIT */
+/* A snapshot of the debug host, read back: what every report format is made from.
+ *
+ * The file is JSON lines, schema 1. Each line is an object with a "type":
+ *   snapshot  first line: "schema" 1, "version", "pid", "program", "spec"
+ *   malloc    "id", "name", and figures
+ *   site      "id", "file", "line", "function", and figures
+ *   stack     "id", "site", "frames": list of texts, innermost first; and figures
+ *   finding   "kind", "status", "malloc", "bytes", "serial", "times"; places "allocated", "freed", "here": objects
+ *             of "file", "line", "function", "thread"
+ *   dropped   "what", "count": a bound was reached
+ *   end       last line: "lines", how many came before it; without it the file was cut
+ * Figures are live_blocks, live_bytes, total_blocks, total_bytes, peak_bytes. Members and types that are not known
+ * are passed over, so a newer writer of schema 1 can be read. */
+#ifndef HM_TOOLS_SNAPSHOT_H
+#define HM_TOOLS_SNAPSHOT_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include "json.h"
+
+#define SNAPSHOT_SCHEMA 1
+
+typedef struct figures {
+    uint64_t live_blocks;
+    uint64_t live_bytes;
+    uint64_t total_blocks;
+    uint64_t total_bytes;
+    uint64_t peak_bytes;
+} figures;
+
+typedef struct site_row {
+    uint64_t id;
+    const char *file;
+    const char *function; /* NULL unknown */
+    uint64_t line;
+    figures count;
+} site_row;
+
+typedef struct stack_row {
+    uint64_t site;
+    const json *frames;
+    figures count;
+} stack_row;
+
+typedef struct snapshot {
+    const char *path;
+    json *lines; /* owns every text below */
+    const char *program;
+    const char *spec;
+    const char *version;
+    uint64_t pid;
+    site_row *sites;
+    size_t site_count;
+    stack_row *stacks;
+    size_t stack_count;
+    const json **mallocs;
+    size_t malloc_count;
+    const json **findings;
+    size_t finding_count;
+    const json **drops;
+    size_t drop_count;
+    figures sum; /* over sites */
+    int is_cut;  /* no end line: what is there is shown, and this said */
+} snapshot;
+
+/* 0 when the file cannot be read or is not a snapshot; the reason is on standard error. "-" is standard input. */
+int snapshot_read(const char *path, snapshot *out);
+void snapshot_free(snapshot *s);
+const site_row *snapshot_site(const snapshot *s,
+                              uint64_t id); /* NULL when there is none */
+
+/* "file:line", or the file alone where there is no line. */
+void print_place(FILE *to, const char *file, uint64_t line);
+
+/* Ways to write a snapshot; 0 when something could not be written. */
+void write_text(const snapshot *s, FILE *to);
+void write_json(const snapshot *s, FILE *to);
+void write_folded(const snapshot *s, FILE *to);
+void write_pprof(const snapshot *s, FILE *to);
+void write_heaptrack(const snapshot *s, FILE *to);
+void write_sarif(const snapshot *s, FILE *to);
+void write_junit(const snapshot *s, FILE *to);
+
+/* A text inside JSON's or XML's quotes. */
+void print_json_text(FILE *to, const char *text);
+void print_xml_text(FILE *to, const char *text);
+
+#endif

@@ -1,0 +1,107 @@
+/* SPDX-License-Identifier: MIT */
+/* For people: findings first, then sites by live bytes, then one line that says it all. */
+#include "snapshot.h"
+
+static void print_spot(FILE *to, const char *label, const json *spot)
+{
+    if (!spot || spot->kind != JSON_OBJECT) {
+        return;
+    }
+    fprintf(to, "  %-11s ", label);
+    print_place(to, json_text(spot, "file", "(unknown)"), json_number(spot, "line"));
+    const char *function = json_text(spot, "function", NULL);
+    if (function) {
+        fprintf(to, " (%s)", function);
+    }
+    if (json_number(spot, "thread")) {
+        fprintf(to, ", thread %llu", (unsigned long long)json_number(spot, "thread"));
+    }
+    fputc('\n', to);
+}
+
+static void print_finding(FILE *to, const json *finding, size_t number)
+{
+    fprintf(to, "ERROR #%zu %s (%s), malloc \"%s\"", number,
+            json_text(finding, "kind", "?"), json_text(finding, "status", "?"),
+            json_text(finding, "malloc", "?"));
+    const unsigned long long times = (unsigned long long)json_number(finding, "times");
+    fprintf(to, times > 1 ? ", %llu times\n" : "\n", times);
+    if (json_member(finding, "bytes")) {
+        fprintf(to, "  block       %llu bytes, #%llu of its site\n",
+                (unsigned long long)json_number(finding, "bytes"),
+                (unsigned long long)json_number(finding, "serial"));
+    }
+    print_spot(to, "allocated", json_member(finding, "allocated"));
+    print_spot(to, "freed", json_member(finding, "freed"));
+    print_spot(to, "here", json_member(finding, "here"));
+}
+
+void write_text(const snapshot *s, FILE *to)
+{
+    fprintf(to, "%s (pid %llu), host %s, hostmalloc %s\n", s->program,
+            (unsigned long long)s->pid, s->spec, s->version);
+    for (size_t i = 0; i < s->finding_count; i++) {
+        print_finding(to, s->findings[i], i + 1);
+    }
+    fprintf(to, "%12s %14s %14s %14s  %s\n", "live blocks", "live bytes", "all blocks",
+            "all bytes", "site");
+    for (size_t i = 0; i < s->site_count; i++) {
+        const site_row *row = &s->sites[i];
+        fprintf(to, "%12llu %14llu %14llu %14llu  ",
+                (unsigned long long)row->count.live_blocks,
+                (unsigned long long)row->count.live_bytes,
+                (unsigned long long)row->count.total_blocks,
+                (unsigned long long)row->count.total_bytes);
+        print_place(to, row->file, row->line);
+        fprintf(to, row->function ? " (%s)\n" : "\n", row->function);
+    }
+    for (size_t i = 0; i < s->drop_count; i++) {
+        fprintf(to, "dropped: %llu %s\n",
+                (unsigned long long)json_number(s->drops[i], "count"),
+                json_text(s->drops[i], "what", "?"));
+    }
+    if (s->is_cut) {
+        fprintf(to, "the file ends early: what follows its last whole line is missing\n");
+    }
+    fprintf(to, "SUMMARY: %zu errors, %llu blocks and %llu bytes live at %zu sites\n",
+            s->finding_count, (unsigned long long)s->sum.live_blocks,
+            (unsigned long long)s->sum.live_bytes, s->site_count);
+}
+
+/* One line a site with live bytes: program;file:line bytes. Frames of stacks come root first. */
+static void print_frames(FILE *to, const json *frame)
+{
+    if (frame) {
+        print_frames(to, frame->next);
+        fputc(';', to);
+        for (const char *c = frame->text ? frame->text : "?"; *c; c++) {
+            fputc(*c == ';' || *c == ' ' ? '_' : *c, to);
+        }
+    }
+}
+
+void write_folded(const snapshot *s, FILE *to)
+{
+    for (size_t i = 0; i < s->stack_count; i++) {
+        const stack_row *row = &s->stacks[i];
+        const site_row *site = snapshot_site(s, row->site);
+        if (row->count.live_bytes) {
+            fputs(s->program, to);
+            print_frames(to, row->frames ? row->frames->item : NULL);
+            fputc(';', to);
+            print_place(to, site ? site->file : "(unknown)", site ? site->line : 0);
+            fprintf(to, " %llu\n", (unsigned long long)row->count.live_bytes);
+        }
+    }
+    for (size_t i = 0; s->stack_count == 0 && i < s->site_count; i++) {
+        const site_row *row = &s->sites[i];
+        if (row->count.live_bytes) {
+            fprintf(to, "%s;", s->program);
+            if (row->function) {
+                fprintf(to, "%s;", row->function);
+            }
+            print_place(to, row->file, row->line);
+            fprintf(to, " %llu\n", (unsigned long long)row->count.live_bytes);
+        }
+    }
+}
