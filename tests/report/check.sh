@@ -1,0 +1,115 @@
+#!/bin/sh
+# SPDX-License-Identifier: MIT
+# Reports made from snapshots, each read by a tool that nobody here wrote.
+# usage: check.sh HOSTMALLOC PROGRAM SCHEMA
+set -u
+hostmalloc=$1 program=$2 schema=$3
+# Debian's own, where there are several: its packages are what tests/setup installs.
+python3=/usr/bin/python3
+[ -x $python3 ] || python3=python3
+work=$(mktemp -d) && trap 'rm -rf "$work"' EXIT
+failed=0
+
+fail() {
+    echo "FAILED: $1" >&2
+    failed=1
+}
+# want TEXT FILE: the file has a line with the text
+want() {
+    grep -qF -e "$1" "$2" || { fail "no \"$1\" in $2:"; cat "$2" >&2; }
+}
+# code N COMMAND...: the command ends with N
+code() {
+    expected=$1; shift
+    "$@" >"$work/out" 2>"$work/err"
+    got=$?
+    [ $got -eq "$expected" ] || { fail "$* ended with $got, expected $expected"; cat "$work/out" "$work/err" >&2; }
+}
+
+HOSTMALLOC="debug:report=$work/text,snapshot=$work/a.jsonl" "$program" || fail "program"
+HOSTMALLOC="debug:report=$work/text,snapshot=$work/b.jsonl" "$program" more || fail "program"
+HOSTMALLOC="debug:report=$work/text,snapshot=$work/%p.jsonl" "$program" & wait $!
+[ -f "$work/$!.jsonl" ] || fail "%p is not the process number"
+
+# The snapshot itself, by a validator of JSON schemas.
+$python3 - "$schema" "$work/a.jsonl" "$work/b.jsonl" <<'PYTHON' || fail "schema"
+import json, sys
+import jsonschema
+schema = json.load(open(sys.argv[1]))
+for path in sys.argv[2:]:
+    lines = [json.loads(line) for line in open(path)]
+    for line in lines:
+        jsonschema.validate(line, schema)
+    assert lines[0]["type"] == "snapshot" and lines[-1] == {"type": "end", "lines": len(lines) - 1}
+    site = [l for l in lines if l["type"] == "site" and l["file"] == "src/db.c"]
+    assert len(site) == 1 and site[0]["live_blocks"] == 7 and site[0]["live_bytes"] == 721, site
+PYTHON
+
+code 1 "$hostmalloc" report "$work/a.jsonl"
+want "src/db.c:42" "$work/out"
+want "double free (HM_E_FREED)" "$work/out"
+want "SUMMARY: 1 errors, 8 blocks and 731 bytes live at 3 sites" "$work/out"
+
+code 1 "$hostmalloc" report "$work/a.jsonl" --format json
+$python3 -m json.tool "$work/out" >"$work/tree" || fail "json"
+want '"file": "src/db.c"' "$work/tree"
+
+code 1 "$hostmalloc" report "$work/a.jsonl" --format folded
+want ";src/db.c:42 721" "$work/out"
+
+code 1 "$hostmalloc" report "$work/a.jsonl" --format heaptrack
+cp "$work/out" "$work/a.heaptrack"
+heaptrack_print "$work/a.heaptrack" >"$work/print" 2>&1 || fail "heaptrack_print"
+want "src/db.c:42" "$work/print"
+want "total memory leaked: 731B" "$work/print"
+
+code 1 "$hostmalloc" report "$work/a.jsonl" --format pprof
+cp "$work/out" "$work/a.pb"
+HOME="$work" go tool pprof -top -lines -inuse_space "$work/a.pb" >"$work/top" 2>&1 || fail "pprof"
+want "src/db.c:42" "$work/top"
+want "731B" "$work/top"
+HOME="$work" go tool pprof -top -alloc_objects "$work/a.pb" >"$work/top" 2>&1 || fail "pprof"
+want "9 total" "$work/top"
+
+code 1 "$hostmalloc" report "$work/a.jsonl" --format junit
+xmllint --noout "$work/out" || fail "junit is not XML"
+[ "$(xmllint --xpath 'count(//failure)' "$work/out")" = 3 ] || fail "junit failures"
+want 'a&lt;b&gt;&amp;&quot;c&quot;.c' "$work/out"
+
+code 1 "$hostmalloc" report "$work/a.jsonl" --format sarif
+$python3 - "$work/out" <<'PYTHON' || fail "sarif"
+import json, sys
+run = json.load(open(sys.argv[1]))["runs"][0]
+places = [r["locations"][0]["physicalLocation"] for r in run["results"]]
+assert {"uri": "src/db.c"} in [p["artifactLocation"] for p in places]
+assert len(run["results"]) == 3
+PYTHON
+
+code 0 "$hostmalloc" diff "$work/a.jsonl" "$work/a.jsonl"
+code 1 "$hostmalloc" diff "$work/a.jsonl" "$work/b.jsonl"
+want "src/new.c:1  new" "$work/out"
+want "SUMMARY: +64 bytes live, 1 sites changed, 1 of them new" "$work/out"
+code 0 "$hostmalloc" diff "$work/b.jsonl" "$work/a.jsonl"
+
+# A file that was cut shows what it has, and says so; one that is none is refused with the place.
+head -c -40 "$work/a.jsonl" >"$work/cut.jsonl"
+code 1 "$hostmalloc" report "$work/cut.jsonl"
+want "the file ends early" "$work/out"
+code 1 "$hostmalloc" report - <"$work/a.jsonl"
+code 2 "$hostmalloc" report /no/such/file
+code 2 "$hostmalloc" report
+code 2 "$hostmalloc" report "$work/a.jsonl" --format nonsense
+want "unknown format: nonsense" "$work/err"
+code 2 "$hostmalloc" diff "$work/a.jsonl"
+: >"$work/empty"
+code 2 "$hostmalloc" report "$work/empty"
+want "empty, expected a snapshot" "$work/err"
+echo '{"type":"snapshot","schema":99}' >"$work/newer"
+code 2 "$hostmalloc" report "$work/newer"
+want "schema 99, this command reads 1" "$work/err"
+printf '{"type":"snapshot","schema":1}\n{"type":"site","id":}\n' >"$work/broken"
+code 2 "$hostmalloc" report "$work/broken"
+want "$work/broken:2: not understood at column" "$work/err"
+
+[ $failed -eq 0 ] && echo "reports: all read by others"
+exit $failed
