@@ -5,7 +5,8 @@
  * reaches it holds this object's lock. A host that is thread-safe anyway only gets slower. */
 #include <hostmalloc/layer.h>
 
-#define FORK_RANK 2000
+/* Prepared before any host: this layer's locks are held while the host underneath takes its own. */
+#define FORK_RANK 900
 
 typedef struct lock_malloc {
     hm_layer_malloc layer;
@@ -55,7 +56,8 @@ static void lock_release(hm_malloc *self)
         m->next->previous = m->previous;
     }
     core->unlock(&list_lock);
-    m->layer.references = 1; /* alone with the object: the ready-made release does the rest */
+    m->layer.references =
+        1; /* alone with the object: the ready-made release does the rest */
     core->malloc_forward->release(self);
 }
 
