@@ -21,5 +21,6 @@ typedef struct verb {
 int usage_error(const verb *v, const char *what, const char *which);
 
 extern const verb hosts_verb; /* hosts.c */
+extern const verb replay_verb; /* replay.c */
 
 #endif
