@@ -1,0 +1,422 @@
+/* SPDX-License-Identifier: MIT */
+/* The slots of cached objects: of plain ones, where the caller serialises; of one-thread ones, where others may free
+ * meanwhile; and what thread-safe ones (cache_threads.c) share with them. */
+#include "cache_internal.h"
+
+#include <errno.h>
+#include <string.h>
+
+static hm_malloc_vtbl plain_vtbl;
+static hm_malloc_vtbl one_thread_vtbl;
+static hm_malloc_vtbl threads_vtbl;
+static hm_malloc_vtbl drained_vtbl; /* of all three */
+
+static int is_for_threads(const cache_malloc *m)
+{
+    return (m->layer.base.flags & HM_MALLOC_THREADSAFE) != 0;
+}
+
+/* The calling thread may use own: always, but for frees on a one-thread object. A thread that comes after the owner is
+   gone may pass for it, and do it no harm. */
+static int is_mine(const cache_malloc *m)
+{
+    return !m->own.thread || m->own.thread == this_thread();
+}
+
+/* The set that the calling thread may use, or NULL. */
+static cache_set *set_of(cache_malloc *m)
+{
+    if (is_for_threads(m)) {
+        return hm__cache_threads_set(m);
+    }
+    return is_mine(m) ? &m->own : NULL;
+}
+
+/* 1 and the class of a size that has one. */
+static int class_find(const cache_malloc *m, size_t size, size_t *bin)
+{
+    *bin = size ? class_of(size) : 0;
+    return *bin < m->own.classes;
+}
+
+/* What the malloc underneath is asked for. */
+static size_t rounded(const cache_malloc *m, size_t size)
+{
+    size_t bin;
+    return class_find(m, size, &bin) ? (bin + 1) << CLASS_SHIFT : size;
+}
+
+static size_t rounded_if_known(const cache_malloc *m, size_t size)
+{
+    return size == HM_SIZE_UNKNOWN ? size : rounded(m, size);
+}
+
+int hm__cache_set_empty(cache_set *set, hm_malloc *inner)
+{
+    if (!__atomic_load_n(&set->held, __ATOMIC_RELAXED)) {
+        return 0;
+    }
+    for (size_t bin = 0; bin < set->classes; bin++) {
+        void *block;
+        while ((block = set_pop(set, bin)) != NULL) {
+            HM_LOAD(inner->vtbl)->free_sized(inner, block, (bin + 1) << CLASS_SHIFT);
+        }
+    }
+    return 1;
+}
+
+/* A full set is emptied, so that blocks of sizes no longer in use do not fill it for good. */
+static int push_anyway(cache_malloc *m, cache_set *set, void *block, size_t bin)
+{
+    if (set_push(set, block, bin)) {
+        return 1;
+    }
+    const int kept = errno;
+    hm__cache_set_empty(set, m->layer.inner);
+    __atomic_store_n(&set->bound, m->bytes, __ATOMIC_RELAXED);
+    errno = kept;
+    return set_push(set, block, bin);
+}
+
+/* Blocks held back go before an allocation is refused. */
+static int give_way(cache_malloc *m)
+{
+    if (is_for_threads(m)) {
+        hm__cache_threads_trim(m);
+    }
+    cache_set *set = set_of(m);
+    return set && hm__cache_set_empty(set, m->layer.inner);
+}
+
+void *hm__cache_alloc_slow(hm_malloc *self, size_t size, hm_level level)
+{
+    cache_malloc *m = cache_from(self);
+    hm_malloc *inner = m->layer.inner;
+    if (size == 0) {
+        cache_set *set = set_of(m);
+        void *held = set && m->own.classes ? set_pop(set, 0) : NULL;
+        if (held) {
+            return held;
+        }
+    }
+    void *block = (HM_LOAD(inner->vtbl)->alloc)(inner, rounded(m, size), level);
+    if (!block && size <= PTRDIFF_MAX && give_way(m)) {
+        block = (HM_LOAD(inner->vtbl)->alloc)(inner, rounded(m, size), level);
+    }
+    return block;
+}
+
+void hm__cache_free_slow(hm_malloc *self, void *block, size_t size)
+{
+    cache_malloc *m = cache_from(self);
+    hm_malloc *inner = m->layer.inner;
+    size_t bin;
+    if (!block) {
+        return;
+    }
+    if (class_find(m, size, &bin)) {
+        const int kept = errno;
+        cache_set *set = is_for_threads(m) ? hm__cache_threads_set_make(m) : set_of(m);
+        errno = kept;
+        if (set && push_anyway(m, set, block, bin)) {
+            return;
+        }
+    }
+    HM_LOAD(inner->vtbl)->free_sized(inner, block, rounded(m, size));
+}
+
+static void *plain_alloc(hm_malloc *self, size_t size, hm_level level)
+{
+    cache_set *set = &cache_from(self)->own;
+    const size_t bin = class_of(size);
+    if (__builtin_expect(bin < set->classes, 1)) {
+        void *block = set_pop(set, bin);
+        if (__builtin_expect(block != NULL, 1)) {
+            return block;
+        }
+    }
+    return hm__cache_alloc_slow(self, size, level);
+}
+
+static void plain_free_sized(hm_malloc *self, void *block, size_t size)
+{
+    cache_set *set = &cache_from(self)->own;
+    const size_t bin = class_of(size);
+    if (__builtin_expect(block && bin < set->classes, 1)) {
+        if (set_push(set, block, bin)) {
+            return;
+        }
+    }
+    hm__cache_free_slow(self, block, size);
+}
+
+/* Only the owner allocates, but others may free, and at the same time. */
+static void one_thread_free_sized(hm_malloc *self, void *block, size_t size)
+{
+    cache_malloc *m = cache_from(self);
+    const size_t bin = class_of(size);
+    if (__builtin_expect(m->own.thread == this_thread() && block && bin < m->own.classes,
+                         1)) {
+        if (set_push(&m->own, block, bin)) {
+            return;
+        }
+    }
+    hm__cache_free_slow(self, block, size);
+}
+
+static void *
+cache_debug_alloc(hm_malloc *self, size_t size, hm_level level, hm_site *site)
+{
+    (void)site;
+    return (HM_LOAD(self->vtbl)->alloc)(self, size, level);
+}
+
+static hm_status cache_debug_free(
+    hm_malloc *self, void *block, size_t size, size_t alignment, hm_site *site)
+{
+    (void)alignment, (void)site;
+    if (size == HM_SIZE_UNKNOWN) {
+        (HM_LOAD(self->vtbl)->free)(self, block);
+    } else {
+        HM_LOAD(self->vtbl)->free_sized(self, block, size);
+    }
+    return HM_OK;
+}
+
+/* From one magazine to another. NULL: ask underneath. */
+static void *
+move_cached(cache_malloc *m, void *block, size_t old_size, size_t size, size_t bin)
+{
+    cache_set *set = set_of(m);
+    void *moved = set ? set_pop(set, bin) : NULL;
+    if (moved) {
+        memcpy(moved, block, old_size < size ? old_size : size);
+        HM_LOAD(m->layer.base.vtbl)->free_sized(&m->layer.base, block, old_size);
+    }
+    return moved;
+}
+
+static void *cache_realloc(hm_malloc *self,
+                           void *block,
+                           size_t old_size,
+                           size_t size,
+                           hm_level level,
+                           hm_site *site)
+{
+    cache_malloc *m = cache_from(self);
+    hm_malloc *inner = m->layer.inner;
+    size_t old_bin, bin;
+    if (!block) {
+        return (HM_LOAD(self->vtbl)->alloc)(self, size, level);
+    }
+    if (old_size != HM_SIZE_UNKNOWN && class_find(m, old_size, &old_bin) &&
+        class_find(m, size, &bin)) {
+        void *moved = bin == old_bin ? block : move_cached(m, block, old_size, size, bin);
+        if (moved) {
+            return moved;
+        }
+    }
+    const size_t had = rounded_if_known(m, old_size), want = rounded(m, size);
+    void *moved = hm_realloc_at(inner, block, had, want, level, site);
+    if (!moved && size <= PTRDIFF_MAX && give_way(m)) {
+        moved = hm_realloc_at(inner, block, had, want, level, site);
+    }
+    return moved;
+}
+
+static void *cache_alloc_zeroed(
+    hm_malloc *self, size_t count, size_t size, hm_level level, hm_site *site)
+{
+    cache_malloc *m = cache_from(self);
+    size_t bytes, bin;
+    if (__builtin_mul_overflow(count, size, &bytes)) {
+        return NULL;
+    }
+    cache_set *set = class_find(m, bytes, &bin) ? set_of(m) : NULL;
+    void *block = set ? set_pop(set, bin) : NULL;
+    if (block) {
+        return memset(block, 0, bytes);
+    }
+    block = hm_alloc_zeroed_at(m->layer.inner, 1, rounded(m, bytes), level, site);
+    if (!block && bytes <= PTRDIFF_MAX && give_way(m)) {
+        block = hm_alloc_zeroed_at(m->layer.inner, 1, rounded(m, bytes), level, site);
+    }
+    return block;
+}
+
+static void *cache_alloc_aligned(
+    hm_malloc *self, size_t size, size_t alignment, hm_level level, hm_site *site)
+{
+    cache_malloc *m = cache_from(self);
+    if (alignment && alignment <= CLASS_BYTES && !(alignment & (alignment - 1))) {
+        return (HM_LOAD(self->vtbl)->alloc)(self, size, level);
+    }
+    return hm_alloc_aligned_at(m->layer.inner, rounded(m, size), alignment, level, site);
+}
+
+static size_t cache_good_size(hm_malloc *self, size_t size)
+{
+    cache_malloc *m = cache_from(self);
+    size_t bin;
+    return class_find(m, size, &bin) ? (bin + 1) << CLASS_SHIFT
+                                     : hm_good_size(m->layer.inner, size);
+}
+
+static uint64_t held_by(cache_malloc *m)
+{
+    return is_for_threads(m) ? hm__cache_threads_held(m)
+                             : __atomic_load_n(&m->own.held, __ATOMIC_RELAXED);
+}
+
+/* The malloc underneath counts what the magazines hold as live, and every small block at its class. */
+static hm_status cache_stats(hm_malloc *self, hm_stats *out)
+{
+    cache_malloc *m = cache_from(self);
+    hm_malloc *inner = m->layer.inner;
+    const hm_status status = HM_LOAD(inner->vtbl)->stats(inner, out);
+    const uint64_t held = status == HM_OK ? held_by(m) : 0;
+    if (status == HM_OK && HM_HAS(out, hm_stats, live_bytes)) {
+        out->live_blocks -= held / ONE_BLOCK;
+        out->live_bytes -= held % ONE_BLOCK;
+    }
+    if (status == HM_OK && HM_HAS(out, hm_stats, overhead_bytes)) {
+        out->overhead_bytes += held % ONE_BLOCK;
+    }
+    return status;
+}
+
+static void cache_trim(hm_malloc *self)
+{
+    give_way(cache_from(self));
+    hm_malloc_trim(cache_from(self)->layer.inner);
+}
+
+/* The blocks in the magazines are gone with the others. */
+static hm_status cache_reset(hm_malloc *self)
+{
+    cache_malloc *m = cache_from(self);
+    const hm_status status = hm_malloc_reset(m->layer.inner);
+    if (status == HM_OK && !is_for_threads(m)) {
+        memset(m->own.top, 0, m->own.classes * sizeof m->own.top[0]);
+        m->own.held = 0;
+    }
+    return status;
+}
+
+/* Everything goes underneath from now on, where allocations are refused; sets of other threads are emptied as these
+   exit, or with the object. */
+static void cache_close(hm_malloc *self)
+{
+    cache_malloc *m = cache_from(self);
+    hm_malloc_close(m->layer.inner);
+    __atomic_store_n(&self->vtbl, &drained_vtbl, __ATOMIC_RELEASE);
+    give_way(m);
+}
+
+static void *drained_alloc(hm_malloc *self, size_t size, hm_level level)
+{
+    cache_malloc *m = cache_from(self);
+    hm_malloc *inner = m->layer.inner;
+    return (HM_LOAD(inner->vtbl)->alloc)(inner, rounded(m, size), level);
+}
+
+static void drained_free_sized(hm_malloc *self, void *block, size_t size)
+{
+    cache_malloc *m = cache_from(self);
+    hm_malloc *inner = m->layer.inner;
+    if (block) {
+        HM_LOAD(inner->vtbl)->free_sized(inner, block, rounded(m, size));
+    }
+}
+
+static void *drained_realloc(hm_malloc *self,
+                             void *block,
+                             size_t old_size,
+                             size_t size,
+                             hm_level level,
+                             hm_site *site)
+{
+    cache_malloc *m = cache_from(self);
+    return hm_realloc_at(m->layer.inner, block, rounded_if_known(m, old_size),
+                         rounded(m, size), level, site);
+}
+
+static void *drained_alloc_zeroed(
+    hm_malloc *self, size_t count, size_t size, hm_level level, hm_site *site)
+{
+    return hm_alloc_zeroed_at(cache_from(self)->layer.inner, count, size, level, site);
+}
+
+static void drained_trim(hm_malloc *self)
+{
+    hm_malloc_trim(cache_from(self)->layer.inner);
+}
+
+static void cache_release(hm_malloc *self)
+{
+    cache_malloc *m = cache_from(self);
+    if (__atomic_sub_fetch(&m->layer.references, 1, __ATOMIC_ACQ_REL) != 0) {
+        return;
+    }
+    if (is_for_threads(m)) {
+        hm__cache_threads_remove(m);
+    } else {
+        hm__cache_set_empty(&m->own, m->layer.inner);
+    }
+    m->layer.references =
+        1; /* alone with the object: the ready-made release does the rest */
+    hm__cache_core->malloc_forward->release(self);
+}
+
+void hm__cache_tables_fill(void)
+{
+    const hm_core *core = hm__cache_core;
+    plain_vtbl = *core->malloc_forward;
+    plain_vtbl.release = cache_release;
+    plain_vtbl.alloc = plain_alloc;
+    plain_vtbl.free_sized = plain_free_sized;
+    plain_vtbl.debug_alloc = cache_debug_alloc;
+    plain_vtbl.debug_free = cache_debug_free;
+    plain_vtbl.realloc = cache_realloc;
+    plain_vtbl.alloc_zeroed = cache_alloc_zeroed;
+    plain_vtbl.alloc_aligned = cache_alloc_aligned;
+    plain_vtbl.request = core->malloc_basics->request;
+    plain_vtbl.good_size = cache_good_size;
+    plain_vtbl.stats = cache_stats;
+    plain_vtbl.trim = cache_trim;
+    plain_vtbl.reset = cache_reset;
+    plain_vtbl.close = cache_close;
+    one_thread_vtbl = plain_vtbl;
+    one_thread_vtbl.free_sized = one_thread_free_sized;
+    threads_vtbl = plain_vtbl;
+    threads_vtbl.alloc = hm__cache_threads_alloc;
+    threads_vtbl.free_sized = hm__cache_threads_free_sized;
+    threads_vtbl.reset = core->malloc_forward->reset;
+    drained_vtbl = plain_vtbl;
+    drained_vtbl.alloc = drained_alloc;
+    drained_vtbl.free_sized = drained_free_sized;
+    drained_vtbl.realloc = drained_realloc;
+    drained_vtbl.alloc_zeroed = drained_alloc_zeroed;
+    drained_vtbl.alloc_aligned = core->malloc_forward->alloc_aligned;
+    drained_vtbl.request = core->malloc_forward->request;
+    drained_vtbl.trim = drained_trim;
+    drained_vtbl.close = core->malloc_forward->close;
+}
+
+hm_status hm__cache_malloc_setup(cache_malloc *m, uint32_t flags, hm_error *err)
+{
+    const uint32_t threading = HM_MALLOC_THREADSAFE | HM_MALLOC_ONE_THREAD;
+    m->layer.base.flags = (m->layer.base.flags & ~threading) | (flags & threading);
+    if (!(flags & HM_MALLOC_THREADSAFE)) {
+        m->own.thread = flags & HM_MALLOC_ONE_THREAD ? this_thread() : 0;
+        m->own.bound = m->bytes;
+        m->layer.base.vtbl = m->own.thread ? &one_thread_vtbl : &plain_vtbl;
+        return HM_OK;
+    }
+    const hm_status status = hm__cache_threads_start(err);
+    if (status != HM_OK) {
+        return status;
+    }
+    m->layer.base.vtbl = &threads_vtbl;
+    return hm__cache_threads_add(m, err);
+}
