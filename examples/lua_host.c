@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /* Runs a Lua script whose memory comes from a host of your choice, and says afterwards what that took.
  *
- *     lua_host [--host SPEC] [--limit BYTES] script.lua [args]
+ *     lua_host [--host SPEC] [--limit BYTES] [--quiet] script.lua [args]
  *
- * The script's output is its own: what is said here goes to standard error, after it. Exit status: 0, 1 when the script
+ * The script's output is its own: what is said here goes to standard error, after it; --quiet counts nothing and says
+ * nothing. Exit status: 0, 1 when the script
  * failed, 2 for a mistake in the command line or the spec; a script that calls os.exit() chooses its own. */
 #include <stdio.h>
 #include <stdlib.h>
@@ -27,12 +28,15 @@ static struct session {
     hm_lua *bridge;                    /* NULL once the report is out */
     hm_debug_site kinds[HM_LUA_KINDS]; /* as the script ended; a debug host knows them */
     int kinds_known;
+    int quiet;
+    int closed; /* the state is; by os.exit() Lua is still running below us */
 } session;
 
 static int usage(const char *problem)
 {
     fprintf(stderr, "lua_host: %s\n", problem);
-    fputs("usage: lua_host [--host SPEC] [--limit BYTES] script.lua [args]\n", stderr);
+    fputs("usage: lua_host [--host SPEC] [--limit BYTES] [--quiet] script.lua [args]\n",
+          stderr);
     return EXIT_USAGE;
 }
 
@@ -131,18 +135,21 @@ static void report(void)
     }
     session.bridge = NULL;
     fflush(stdout);
-    learn_kinds();
-    hm_lua_stats_of(bridge, &stats);
-    print_counts(&stats);
-    if (stats.live_blocks > 0) {
-        /* By os.exit(): Lua is still running below us, and the process is about to end. */
+    if (!session.quiet) {
+        learn_kinds();
+        hm_lua_stats_of(bridge, &stats);
+        print_counts(&stats);
+    }
+    if (session.closed) {
+        hm_lua_detach(bridge);
+    }
+    if (!session.quiet) {
         hm_runtime_visit(session.runtime, print_malloc, NULL);
         print_kinds();
+    }
+    if (!session.closed) {
         return;
     }
-    hm_lua_detach(bridge);
-    hm_runtime_visit(session.runtime, print_malloc, NULL);
-    print_kinds();
     hm_malloc_release(session.memory);
     hm_runtime_close(session.runtime, NULL, NULL);
 }
@@ -221,14 +228,17 @@ static int run(lua_State *L, int argc, char **argv, int script)
             lua_type(L, -1) == LUA_TSTRING ? lua_tostring(L, -1) : NULL;
         fprintf(stderr, "lua_host: %s\n", text ? text : "(error object is not a string)");
     }
-    learn_kinds();
+    if (!session.quiet) {
+        learn_kinds();
+    }
     lua_close(L);
+    session.closed = 1;
     return status == LUA_OK ? EXIT_SUCCESS : EXIT_FAILURE;
 }
 
 int main(int argc, char **argv)
 {
-    const hm_lua_opts counting = {.size = sizeof(counting), .flags = HM_LUA_COUNT};
+    hm_lua_opts bridge_opts = {.size = sizeof(bridge_opts), .flags = HM_LUA_COUNT};
     hm_runtime_opts runtime_opts = {.size = sizeof(runtime_opts), .name = "lua_host"};
     hm_malloc_opts opts = {
         .size = sizeof(opts), .name = "script", .flags = HM_MALLOC_ONE_THREAD};
@@ -238,8 +248,14 @@ int main(int argc, char **argv)
     int status;
     for (; script < argc && argv[script][0] == '-' && argv[script][1]; script += 2) {
         const int is_host = strcmp(argv[script], "--host") == 0;
+        if (strcmp(argv[script], "--quiet") == 0) {
+            session.quiet = 1;
+            bridge_opts.flags = 0;
+            script--; /* it has no value */
+            continue;
+        }
         if (!is_host && strcmp(argv[script], "--limit") != 0) {
-            return usage("options are --host and --limit");
+            return usage("options are --host, --limit and --quiet");
         }
         if (script + 1 == argc) {
             return usage("an option needs its value");
@@ -266,7 +282,7 @@ int main(int argc, char **argv)
         hm_runtime_close(session.runtime, NULL, NULL);
         return EXIT_FAILURE;
     }
-    L = hm_lua_newstate_opts(session.memory, &counting, &err);
+    L = hm_lua_newstate_opts(session.memory, &bridge_opts, &err);
     if (!L) {
         hm_error_print(&err);
         hm_malloc_release(session.memory);

@@ -76,7 +76,7 @@ static void become(const struct script *script, const char *spec)
         execlp(plan.lua, plan.lua, path, argument, (char *)NULL);
     } else {
         dup2(nowhere, STDERR_FILENO);
-        execlp(plan.lua_host, plan.lua_host, "--host", spec, path, argument,
+        execlp(plan.lua_host, plan.lua_host, "--quiet", "--host", spec, path, argument,
                (char *)NULL);
     }
     _exit(127);

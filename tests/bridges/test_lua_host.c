@@ -265,7 +265,7 @@ static void lua_host__mistakes_of_the_caller(void **state)
          "",
          2,
          "",
-         "options are --host and --limit"},
+         "options are --host, --limit and --quiet"},
         {"short option", {"-e", "print(1)"}, "", 2, "", "usage: "},
         {"no number",
          {"--limit", "much", "script.lua"},
