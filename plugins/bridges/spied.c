@@ -144,8 +144,7 @@ hm_spied_create(hm_malloc *inner, hm_malloc **place, hm_malloc **out, hm_error *
     }
     hm__spied *s = core->memory_alloc(sizeof *s);
     if (!s) {
-        return hm_error_set(err, HM_E_NOMEM, "spy", "no memory for a malloc of %zu bytes",
-                            sizeof *s);
+        return hm_error_set(err, HM_E_NOMEM, "spy", "no private memory for a malloc");
     }
     hm__spies_enter();
     if (!forward_table.size) {

@@ -155,7 +155,7 @@ static void guard_survives(const contract *self)
             *p = NULL;
             continue;
         }
-        *p = IMalloc_Realloc(m, *p, bytes + 1);
+        *p = *p ? IMalloc_Realloc(m, *p, bytes + 1) : IMalloc_Alloc(m, bytes + 1);
         REQUIRE(*p != NULL);
         memset(*p, (int)i, bytes + 1);
         CHECK_EQ(IMalloc_GetSize(m, *p), bytes + 1);

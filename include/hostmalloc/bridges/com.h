@@ -26,8 +26,8 @@
 #ifndef HM_COM_NATIVE
 #define HM_COM_NATIVE 1
 #endif
-/* Tables of methods are constants; the platform's C headers say so only on request. */
-#ifndef CONST_VTABLE
+/* Tables of methods are constants; the platform's headers for C say so only on request. */
+#if !defined(__cplusplus) && !defined(CONST_VTABLE)
 #define CONST_VTABLE
 #endif
 #include <objbase.h>
