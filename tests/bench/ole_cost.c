@@ -17,12 +17,12 @@
 
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 #define SLOTS        1000
-#define MOST_ROUNDS  31
+#define MOST_ROUNDS  201
 
 static hm_malloc *exact;
 static hm_malloc *plain;
 static IMalloc *task;
-static unsigned long steps = 200000;
+static unsigned long steps = 10000; /* short, so that most runs meet no other process */
 
 static void *exact_get(size_t bytes)
 {
@@ -193,7 +193,7 @@ int main(int argc, char **argv)
 {
     const uint32_t flags = HM_MALLOC_THREADSAFE | HM_MALLOC_EXACT;
     const char *spec = "mimalloc";
-    int rounds = 15;
+    int rounds = MOST_ROUNDS;
     hm_host *host;
     hm_error err;
     for (int i = 1; i < argc; i++) {
