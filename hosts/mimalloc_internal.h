@@ -16,8 +16,8 @@
 /* Below this mimalloc aligns to 8 only. */
 #define SMALLEST ((size_t)16)
 
-/* libmimalloc is not instrumented: without these a race detector takes a block that one thread frees and
-   another then gets for a race. */
+/* libmimalloc is not instrumented: without these a race detector takes memory that one thread frees and another
+   then gets for a race. By range, because what is freed as one block may come back as part of another. */
 #if defined(__SANITIZE_THREAD__)
 #define UNDER_TSAN 1
 #elif defined(__has_feature)
@@ -26,14 +26,44 @@
 #endif
 #endif
 #ifdef UNDER_TSAN
+#include <string.h>
 void __tsan_acquire(void *address);
 void __tsan_release(void *address);
-#define GIVEN(block) __tsan_release(block)
+#define TSAN_RANGE ((uintptr_t)1 << 25) /* a segment of mimalloc 2.x */
+static inline void tsan_tell(void (*tell)(void *), void *block)
+{
+    const uintptr_t end = (uintptr_t)block + mi_usable_size(block);
+    for (uintptr_t at = (uintptr_t)block & ~(TSAN_RANGE - 1); at < end;
+         at += TSAN_RANGE) {
+        tell((void *)at);
+    }
+}
+#define GIVEN(block) tsan_tell(__tsan_release, block)
 static inline void *taken(void *block)
 {
-    __tsan_acquire(block);
+    tsan_tell(__tsan_acquire, block);
     return block;
 }
+/* What mimalloc itself copies and clears is seen as well, and before the block can be marked as taken. */
+static inline void *cleared(void *block, size_t size)
+{
+    return block ? memset(taken(block), 0, size) : NULL;
+}
+static inline void *moved_to(void *fresh, void *block, size_t size)
+{
+    if (fresh && block) {
+        const size_t had = mi_usable_size(block);
+        memcpy(taken(fresh), block, had < size ? had : size);
+        GIVEN(block);
+        mi_free(block);
+    }
+    return fresh;
+}
+#define mi_zalloc(size)            cleared(mi_malloc(size), size)
+#define mi_heap_zalloc(heap, size) cleared(mi_heap_malloc(heap, size), size)
+#define mi_realloc(block, size)    moved_to(mi_malloc(size), block, size)
+#define mi_heap_realloc(heap, block, size) \
+    moved_to(mi_heap_malloc(heap, size), block, size)
 #else
 #define GIVEN(block) ((void)0)
 #define taken(block) (block)

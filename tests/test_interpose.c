@@ -3,6 +3,7 @@
 #include <hostmalloc/hostmalloc.h>
 
 #include "check.h"
+#include "sanitizer.h"
 
 #include <dlfcn.h>
 #include <malloc.h>
@@ -41,15 +42,10 @@ static int is_the_process_own(const char *object)
     if (dladdr(specs, &self) && self.dli_fname) {
         snprintf(program, sizeof program, "%s", self.dli_fname);
     }
-#if defined(__SANITIZE_ADDRESS__)
-    return strstr(object, "libasan") || strcmp(object, program) == 0;
-#elif defined(__SANITIZE_THREAD__)
-    return strstr(object, "libtsan") || strcmp(object, program) == 0;
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
-    return strcmp(object, program) == 0;
-#endif
-#endif
+    if (UNDER_SANITIZER) {
+        return strstr(object, UNDER_ASAN ? "libasan" : "libtsan") ||
+               strcmp(object, program) == 0;
+    }
     return strstr(object, "/libc.so") || strstr(object, "/libc-") ||
            strstr(object, "/ld-musl");
 }
@@ -160,10 +156,7 @@ static void interpose__mimalloc_knows_its_own_blocks_only(void **state)
     snprintf(path, sizeof path, "%s/hm_host_mimalloc.so", folder);
     void *module = dlopen(path, RTLD_NOW | RTLD_LOCAL | RTLD_NOLOAD);
     assert_non_null(module);
-    void *symbol = dlsym(module, "mi_is_in_heap_region");
-    if (!symbol) {
-        symbol = dlsym(module, "mi_any_heap_contains"); /* 3.x */
-    }
+    void *symbol = dlsym(module, "mi_check_owned"); /* by this thread's heap */
     assert_non_null(symbol);
     _Bool (*is_mimallocs)(const void *);
     memcpy(&is_mimallocs, &symbol, sizeof symbol);

@@ -30,45 +30,60 @@ static inline size_t slot_of(uint64_t drawn)
     return (size_t)((drawn & 0xFFFFFF) * SLOTS >> 24);
 }
 
-#define RUNS(name, object, TAKE, GIVE, RESIZE)                                      \
-    __attribute__((noinline)) static void name##_churn(ground *g, uint64_t steps)   \
-    {                                                                               \
-        hm_malloc *const m = objects[object];                                       \
-        uint64_t seed = g->seed;                                                    \
-        (void)m;                                                                    \
-        for (uint64_t i = steps; i > 0; i--) {                                      \
-            void **slot = &g->slots[slot_of(draw(&seed))];                          \
-            void *const old = *slot;                                                \
-            if (old) {                                                              \
-                GIVE(old);                                                          \
-            }                                                                       \
-            *slot = TAKE(g->sizes[i & (SIZE_DRAWS - 1)]);                           \
-            *(volatile uint64_t *)*slot = i;                                        \
-        }                                                                           \
-        g->seed = seed;                                                             \
-    }                                                                               \
-    __attribute__((noinline)) static void name##_pair(ground *g, uint64_t steps)    \
-    {                                                                               \
-        hm_malloc *const m = objects[object];                                       \
-        (void)m;                                                                    \
-        for (uint64_t i = steps; i > 0; i--) {                                      \
-            void *block = TAKE(g->sizes[i & (SIZE_DRAWS - 1)]);                     \
-            *(volatile uint64_t *)block = i;                                        \
-            GIVE(block);                                                            \
-        }                                                                           \
-    }                                                                               \
-    __attribute__((noinline)) static void name##_realloc(ground *g, uint64_t steps) \
-    {                                                                               \
-        hm_malloc *const m = objects[object];                                       \
-        uint64_t seed = g->seed;                                                    \
-        (void)m;                                                                    \
-        for (uint64_t i = steps; i > 0; i--) {                                      \
-            void **slot = &g->slots[slot_of(draw(&seed))];                          \
-            *slot = RESIZE(*slot, g->sizes[i & (SIZE_DRAWS - 1)]);                  \
-            *(volatile uint64_t *)*slot = i;                                        \
-        }                                                                           \
-        g->seed = seed;                                                             \
+#ifdef __x86_64__
+#define MOVE_BY(bytes) __asm__ volatile(".skip " #bytes ", 0x90")
+#else
+#define MOVE_BY(bytes) ((void)0)
+#endif
+
+#define RUNS_AT(name, place, bytes, object, TAKE, GIVE, RESIZE)                          \
+    __attribute__((noinline)) static void name##_churn##place(ground *g, uint64_t steps) \
+    {                                                                                    \
+        hm_malloc *const m = objects[object];                                            \
+        uint64_t seed = g->seed;                                                         \
+        (void)m;                                                                         \
+        MOVE_BY(bytes);                                                                  \
+        for (uint64_t i = steps; i > 0; i--) {                                           \
+            void **slot = &g->slots[slot_of(draw(&seed))];                               \
+            void *const old = *slot;                                                     \
+            if (old) {                                                                   \
+                GIVE(old);                                                               \
+            }                                                                            \
+            *slot = TAKE(g->sizes[i & (SIZE_DRAWS - 1)]);                                \
+            *(volatile uint64_t *)*slot = i;                                             \
+        }                                                                                \
+        g->seed = seed;                                                                  \
+    }                                                                                    \
+    __attribute__((noinline)) static void name##_pair##place(ground *g, uint64_t steps)  \
+    {                                                                                    \
+        hm_malloc *const m = objects[object];                                            \
+        (void)m;                                                                         \
+        MOVE_BY(bytes);                                                                  \
+        for (uint64_t i = steps; i > 0; i--) {                                           \
+            void *block = TAKE(g->sizes[i & (SIZE_DRAWS - 1)]);                          \
+            *(volatile uint64_t *)block = i;                                             \
+            GIVE(block);                                                                 \
+        }                                                                                \
+    }                                                                                    \
+    __attribute__((noinline)) static void name##_realloc##place(ground *g,               \
+                                                                uint64_t steps)          \
+    {                                                                                    \
+        hm_malloc *const m = objects[object];                                            \
+        uint64_t seed = g->seed;                                                         \
+        (void)m;                                                                         \
+        MOVE_BY(bytes);                                                                  \
+        for (uint64_t i = steps; i > 0; i--) {                                           \
+            void **slot = &g->slots[slot_of(draw(&seed))];                               \
+            *slot = RESIZE(*slot, g->sizes[i & (SIZE_DRAWS - 1)]);                       \
+            *(volatile uint64_t *)*slot = i;                                             \
+        }                                                                                \
+        g->seed = seed;                                                                  \
     }
+#define RUNS(name, object, TAKE, GIVE, RESIZE)       \
+    RUNS_AT(name, 0, 3, object, TAKE, GIVE, RESIZE)  \
+    RUNS_AT(name, 1, 13, object, TAKE, GIVE, RESIZE) \
+    RUNS_AT(name, 2, 27, object, TAKE, GIVE, RESIZE) \
+    RUNS_AT(name, 3, 46, object, TAKE, GIVE, RESIZE)
 
 #define MI_TAKE(n)      mimalloc.malloc(n)
 #define MI_GIVE(p)      mimalloc.free(p)
@@ -99,9 +114,13 @@ RUNS(debug_mimalloc, DEBUG_MIMALLOC, MACRO_TAKE, MACRO_GIVE, MACRO_RESIZE)
 RUNS(default_macro, DEFAULT_MACRO, MACRO_TAKE, MACRO_GIVE, MACRO_RESIZE)
 RUNS(debug_default, DEBUG_DEFAULT, MACRO_TAKE, MACRO_GIVE, MACRO_RESIZE)
 
-#define WORK_OF(name)                             \
-    {                                             \
-        name##_churn, name##_pair, name##_realloc \
+#define PLACES_OF(name)                    \
+    {                                      \
+        name##0, name##1, name##2, name##3 \
+    }
+#define WORK_OF(name)                                                              \
+    {                                                                              \
+        PLACES_OF(name##_churn), PLACES_OF(name##_pair), PLACES_OF(name##_realloc) \
     }
 const contender contenders[CONTENDERS] = {
     [DIRECT_MIMALLOC] = {"mimalloc called directly", 0, WORK_OF(direct_mimalloc)},

@@ -24,10 +24,13 @@ typedef void run_fn(ground *g, uint64_t steps);
 #define WORK_REALLOC 2 /* resize a random one of 10 000 blocks */
 #define WORKS        3
 
+/* Where a loop's code happens to lie costs or saves some percent, so there is each at several places. */
+#define PLACES 4
+
 typedef struct contender {
     const char *name;
     int family; /* blocks of one are freed by any other of the same; -1: by itself only */
-    run_fn *work[WORKS];
+    run_fn *work[WORKS][PLACES];
 } contender;
 
 enum {

@@ -7,19 +7,9 @@
 #include <hostmalloc/hostmalloc.h>
 
 #include "check.h"
+#include "sanitizer.h"
 
 #include <string.h>
-
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-#define UNDER_SANITIZER 1
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
-#define UNDER_SANITIZER 1
-#endif
-#endif
-#ifndef UNDER_SANITIZER
-#define UNDER_SANITIZER 0
-#endif
 
 /* One kind of malloc object. */
 typedef struct kind {
