@@ -207,8 +207,8 @@ static void detail_stale(debug_text *t, const debug_finding *f)
 static size_t first_changed(const debug_malloc *m, const unsigned char *at, size_t bytes)
 {
     for (size_t i = 0; i < bytes && m->fill != DEBUG_FILL_NONE; i++) {
-        const int filled = m->fill == DEBUG_FILL_ALL || i < DEBUG_FILL_HEAD ||
-                           bytes - i <= DEBUG_FILL_TAIL;
+        const int filled = m->fill == DEBUG_FILL_ALL || bytes < DEBUG_FILL_WHOLE ||
+                           i < DEBUG_FILL_HEAD || bytes - i <= DEBUG_FILL_TAIL;
         if (filled && at[i] != DEBUG_STALE) {
             return i;
         }

@@ -17,14 +17,15 @@ typedef struct debug_host debug_host;
 typedef struct debug_malloc debug_malloc;
 typedef struct debug_thread debug_thread;
 
-/* What one writer counted for one site. Freed is kept apart from allocated, so that each is only ever added to. */
+/* What one writer counted for one site. Freed is kept apart from allocated, so that each is only ever added to. What is
+   freed is not in one place, or compilers add both with a vector and pay for packing it. */
 typedef struct debug_tally {
-    uint64_t blocks; /* relaxed: one writer, any reader */
+    uint64_t blocks; /* one writer, any reader */
     uint64_t bytes;
-    uint64_t freed_blocks;
     uint64_t freed_bytes;
     uint64_t
         peak_bytes; /* of bytes - freed_bytes, which is negative where others' blocks are freed */
+    uint64_t freed_blocks;
     uint64_t reserved[3];
 } debug_tally;
 
@@ -32,11 +33,12 @@ _Static_assert(sizeof(debug_tally) == 64, "a cache line for a site");
 
 #define DEBUG_GROUP 16u /* tallies made at a time */
 
-/* A block held back. Its size is here as well, because a header may be overwritten meanwhile. */
+/* A block held back, with what its header and epitaph say: both may be overwritten meanwhile. */
 typedef struct debug_held {
     void *block;
     uint8_t *state; /* its byte in the map */
     size_t bytes;
+    uint64_t epitaph;
 } debug_held;
 
 /* The tallies of one writer and the blocks it holds back: an unsynchronised malloc has one book, a thread-safe
@@ -49,17 +51,19 @@ typedef struct debug_book {
     int64_t live; /* bytes, by what this book counted */
     int64_t peak;
     int64_t told;          /* of live, what the malloc's shared figure knows */
-    debug_held *held;      /* the oldest block held back */
-    debug_held *held_next; /* where the next one goes */
-    debug_held *held_end;
+    debug_held *held_next; /* where the next block held back goes */
+    debug_held *held_end;  /* of the half that is being filled */
+    debug_held *held;      /* two halves; see quarantine.c */
     /* one cache line up to here */
 
+    uint32_t held_half;  /* entries in each */
+    uint32_t held_older; /* 1: the other half is full */
     debug_malloc *owner;
     debug_thread *thread;    /* NULL: the common book */
     struct debug_book *next; /* of the malloc; guarded by lock */
 } debug_book;
 
-_Static_assert(offsetof(debug_book, owner) == 64, "hot fields share a line");
+_Static_assert(offsetof(debug_book, held_half) == 64, "hot fields share a line");
 
 struct debug_thread {
     debug_book **books; /* by number of malloc; replaced under lock */

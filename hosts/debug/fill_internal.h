@@ -1,16 +1,18 @@
 /* SPDX-License-Identifier: MIT */
 /* Patterns in memory nobody has written yet (0xCD) and in memory already freed (0xDD). As eight-byte words both
  * are addresses no program can use, so a stale or unset pointer faults at its first use. In the default mode only
- * the first 64 and last 16 bytes are filled: whole blocks cost more than everything else this host does. */
+ * the first 32 and last 16 bytes are filled, and blocks below 64 bytes as a whole: filling all of all blocks costs
+ * more than everything else this host does. */
 #ifndef HM_DEBUG_FILL_INTERNAL_H
 #define HM_DEBUG_FILL_INTERNAL_H
 
 #include "debug_internal.h"
 
-#define DEBUG_FRESH     0xCDu
-#define DEBUG_STALE     0xDDu
-#define DEBUG_FILL_HEAD 64u
-#define DEBUG_FILL_TAIL 16u
+#define DEBUG_FRESH      0xCDu
+#define DEBUG_STALE      0xDDu
+#define DEBUG_FILL_WHOLE 64u /* smaller blocks are filled as a whole */
+#define DEBUG_FILL_HEAD  32u
+#define DEBUG_FILL_TAIL  16u
 
 #if defined(__GNUC__)
 typedef uint64_t debug_pair __attribute__((vector_size(16), aligned(1), may_alias));
@@ -25,11 +27,9 @@ DEBUG_INLINE void hm__debug_fill_ends(void *block, size_t bytes, uint64_t byte)
     const debug_pair pair = DEBUG_PAIR(word);
     char *head = block;
     char *tail = head + bytes;
-    if (bytes >= 64) {
+    if (bytes >= DEBUG_FILL_WHOLE) {
         *(debug_pair *)(void *)head = pair;
         *(debug_pair *)(void *)(head + 16) = pair;
-        *(debug_pair *)(void *)(head + 32) = pair;
-        *(debug_pair *)(void *)(head + 48) = pair;
         *(debug_pair *)(void *)(tail - 16) = pair;
     } else if (bytes >= 16) {
         const size_t middle = bytes > 32 ? 16 : 0;
@@ -65,10 +65,9 @@ DEBUG_INLINE int hm__debug_fill_ends_intact(const void *block, size_t bytes)
     const char *head = block;
     const char *tail = head + bytes;
 #define DEBUG_DIFFERS(at) (*(const debug_pair *)(const void *)(at) ^ pair)
-    if (bytes >= 64) {
-        const debug_pair seen = DEBUG_DIFFERS(head) | DEBUG_DIFFERS(head + 16) |
-                                DEBUG_DIFFERS(head + 32) | DEBUG_DIFFERS(head + 48) |
-                                DEBUG_DIFFERS(tail - 16);
+    if (bytes >= DEBUG_FILL_WHOLE) {
+        const debug_pair seen =
+            DEBUG_DIFFERS(head) | DEBUG_DIFFERS(head + 16) | DEBUG_DIFFERS(tail - 16);
         return (seen[0] | seen[1]) == 0;
     }
     if (bytes >= 16) {

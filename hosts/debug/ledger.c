@@ -80,25 +80,23 @@ static int table_reserve(debug_thread *thread, uint32_t number)
     return 1;
 }
 
-/* With nothing to hold there is room for one block, which goes back at once. The common book of a thread-safe malloc
-   holds none at all. */
+/* The common book of a thread-safe malloc holds none: no thread frees there. */
 static int held_make(debug_book *book)
 {
-    const int holds = book->thread || !(book->owner->base.flags & HM_MALLOC_THREADSAFE);
-    const uint32_t entries = book->owner->host->held_entries;
-    const size_t room = entries ? entries : 1;
-    if (holds) {
-        book->held = hm__debug.core->memory_alloc(room * sizeof(debug_held));
-        book->held_next = book->held;
-        book->held_end = book->held ? book->held + room : NULL;
+    if (!book->thread && (book->owner->base.flags & HM_MALLOC_THREADSAFE)) {
+        return 1;
     }
-    return !holds || book->held;
+    book->held_half = (book->owner->host->held_entries + 1) / 2;
+    book->held_half += book->held_half == 0;
+    book->held = hm__debug.core->memory_alloc(2 * book->held_half * sizeof(debug_held));
+    book->held_next = book->held;
+    book->held_end = book->held ? book->held + book->held_half : NULL;
+    return book->held != NULL;
 }
 
 static void held_free(debug_book *book)
 {
-    hm__debug.core->memory_free(book->held, (size_t)(book->held_end - book->held) *
-                                                sizeof(debug_held));
+    hm__debug.core->memory_free(book->held, 2 * book->held_half * sizeof(debug_held));
     book->held = NULL;
 }
 

@@ -67,6 +67,7 @@ DEBUG_INLINE void *alloc_common(
         goto slow;
     }
     enter(m, me, site, shared);
+    const uint64_t low = size | (uint64_t)id << 32 | me->low;
     hm_malloc *inner = m->inner;
     size_t whole = size + DEBUG_EDGE_BYTES;
     whole = whole < DEBUG_BLOCK_MIN ? DEBUG_BLOCK_MIN : whole;
@@ -81,7 +82,6 @@ DEBUG_INLINE void *alloc_common(
         }
     }
     const uint64_t serial = hm__debug_count_alloc(book, tally, size, shared);
-    const uint64_t low = size | (uint64_t)id << 32 | me->low;
     const uint64_t high = m->high | (serial & DEBUG_SERIAL_MAX) << 16;
     const uint64_t hash = hm__debug_mix(block, low, high);
     hm__debug_fill(block, size, DEBUG_FRESH, m->fill);
@@ -128,18 +128,19 @@ DEBUG_INLINE hm_status free_common(debug_malloc *m,
     if (DEBUG_RARE(!state)) {
         goto slow;
     }
-    const unsigned half = (uintptr_t)block >> 4 & 1;
-    uint8_t live = (uint8_t)(DEBUG_LIVE << 1 | half);
+    const unsigned live = (DEBUG_LIVE << 1) + ((uintptr_t)block >> 4 & 1);
+    const unsigned freed = live + ((DEBUG_FREED - DEBUG_LIVE) << 1);
     if (DEBUG_RARE(DEBUG_GET(*state) != live)) {
         goto slow;
     }
-    const uint8_t freed = (uint8_t)(DEBUG_FREED << 1 | half);
     if (shared) {
+        uint8_t expected = (uint8_t)live;
         if (DEBUG_RARE(m->limit != DEBUG_NO_LIMIT)) {
             goto slow;
         }
-        if (DEBUG_RARE(!__atomic_compare_exchange_n(
-                state, &live, freed, 0, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED))) {
+        if (DEBUG_RARE(!__atomic_compare_exchange_n(state, &expected, (uint8_t)freed, 0,
+                                                    __ATOMIC_ACQ_REL,
+                                                    __ATOMIC_RELAXED))) {
             goto slow;
         }
         claimed = 1;
@@ -164,12 +165,13 @@ DEBUG_INLINE hm_status free_common(debug_malloc *m,
     }
     enter(m, me, site, shared);
     if (!shared) {
-        DEBUG_SET(*state, freed);
+        DEBUG_SET(*state, (uint8_t)freed);
     }
     hm__debug_count_free(book, tally, bytes, shared);
     hm__debug_fill(block, bytes, DEBUG_STALE, m->fill);
-    hm__debug_rear_store(block, bytes, hm__debug_epitaph(hash, id, me->low));
-    hm__debug_hold(book, block, state, bytes);
+    const uint64_t epitaph = hm__debug_epitaph(hash, id, me->low);
+    hm__debug_rear_store(block, bytes, epitaph);
+    hm__debug_hold(book, block, state, bytes, epitaph);
     leave(m, shared);
     return HM_OK;
 slow:

@@ -128,7 +128,7 @@ void hm__debug_malloc_flush(debug_malloc *m)
     /* Books come and go under lock only, but giving blocks back must not hold it: a thread's exit waits for the
        walk, and a new book is empty. */
     for (debug_book *book = m->books; book; book = book->next) {
-        hm__debug_evict(book, SIZE_MAX);
+        hm__debug_evict_all(book);
     }
     hm__debug_walk_end();
 }
@@ -281,7 +281,7 @@ void hm__debug_malloc_trim(hm_malloc *self)
         book = me->books[m->number];
     }
     if (book) {
-        hm__debug_evict(book, SIZE_MAX);
+        hm__debug_evict_all(book);
     }
     if (m->inner) {
         HM_LOAD(m->inner->vtbl)->trim(m->inner);

@@ -44,7 +44,8 @@ static void fork_child(void *context)
         for (debug_malloc *m = host->mallocs; m; m = m->next) {
             for (debug_book *book = m->books; book; book = book->next) {
                 if (book->thread && book->thread != hm__debug_me && book->evicting) {
-                    book->held_next = book->held;
+                    book->held_older = 0;
+                    book->held_next = book->held_end - book->held_half;
                     book->evicting = 0;
                 }
             }
@@ -69,7 +70,7 @@ static void thread_exit(void *value)
     hm__debug_walk_begin();
     for (uint32_t i = 0; i < me->book_count; i++) {
         if (me->books[i]) {
-            hm__debug_evict(me->books[i], SIZE_MAX);
+            hm__debug_evict_all(me->books[i]);
         }
     }
     hm__debug.core->lock(&hm__debug.lock);

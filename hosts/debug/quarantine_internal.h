@@ -1,38 +1,44 @@
 /* SPDX-License-Identifier: MIT */
-/* Freed blocks wait in a short ring before they go back to the inner malloc: a second free then finds header
- * and epitaph and can name all three sites, and a write after the free shows in the fill.
+/* Freed blocks wait a little before they go back to the inner malloc: a second free then finds header and epitaph
+ * and can name all three sites, and a write after the free shows in the fill.
  *
- * They go back half a ring at a time, because going back is announced (evicting) with one full barrier: whoever
- * reads headers of blocks not its own (hm__debug_walk_begin) waits for the announced and holds up the rest. */
+ * They wait in two halves: one is filled while the other, older one stands; when it is full the older one goes
+ * back as a whole. That is announced (evicting) with one full barrier for all of them: whoever reads headers of
+ * blocks not its own (hm__debug_walk_begin) waits for the announced and holds up the rest. */
 #ifndef HM_DEBUG_QUARANTINE_INTERNAL_H
 #define HM_DEBUG_QUARANTINE_INTERNAL_H
 
 #include "debug_internal.h"
 
+/* In debug_held.bytes: the block has an origin. */
+#define DEBUG_HELD_LONG ((size_t)1 << (sizeof(size_t) * 8 - 1))
+
 /* Blocks up to here are held without a look at how many bytes are held already. */
 #define DEBUG_HELD_SMALL 2048u
 
 /* quarantine.c */
-void hm__debug_evict(debug_book *book, size_t count); /* the oldest; SIZE_MAX: all */
+void hm__debug_evict_all(debug_book *book);
 /* Around anything that gives memory of blocks back to an inner malloc. */
 void hm__debug_evict_enter(debug_book *book);
 void hm__debug_evict_leave(debug_book *book);
 /* A block that is FREED, filled and has its epitaph, straight to the inner malloc, unless somebody wrote to it
    since; within enter and leave. */
 void hm__debug_give_back(debug_malloc *m, const debug_held *held);
+/* The half that is being filled is full. */
 void hm__debug_make_room(debug_book *book);
 /* A block of any size: held, when that is not more than the host wants to hold, else given back. */
 void hm__debug_hold_any(debug_book *book, const debug_held *held);
 uint64_t hm__debug_held_bytes(const debug_book *book);
 
 /* The block is FREED, filled and has its epitaph, and is small. */
-DEBUG_INLINE void
-hm__debug_hold(debug_book *book, void *block, uint8_t *state, size_t bytes)
+DEBUG_INLINE void hm__debug_hold(
+    debug_book *book, void *block, uint8_t *state, size_t bytes, uint64_t epitaph)
 {
     debug_held *at = book->held_next;
-    DEBUG_SET(at->block, block);
+    at->block = block;
     at->state = state;
     DEBUG_SET(at->bytes, bytes);
+    at->epitaph = epitaph;
     DEBUG_SET(book->held_next, at + 1);
     if (DEBUG_RARE(at + 1 == book->held_end)) {
         hm__debug_make_room(book);

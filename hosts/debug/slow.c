@@ -210,11 +210,15 @@ static void
 block_retire(debug_malloc *m, void *block, const debug_shape *shape, uint32_t site)
 {
     debug_book *book = book_find(m);
-    const debug_held held = {block, hm__block_map_byte(&hm__debug.map, block),
-                             shape->bytes};
+    const uint64_t low = hm__debug_load(&hm__debug_header(block)->low);
+    const debug_held held = {
+        .block = block,
+        .state = hm__block_map_byte(&hm__debug.map, block),
+        .bytes =
+            shape->bytes | (hm__debug_low_size(low) == DEBUG_LONG ? DEBUG_HELD_LONG : 0),
+        .epitaph = hm__debug_epitaph(shape->hash, site, thread_low())};
     hm__debug_fill(block, shape->bytes, DEBUG_STALE, m->fill);
-    hm__debug_rear_store(block, shape->bytes,
-                         hm__debug_epitaph(shape->hash, site, thread_low()));
+    hm__debug_rear_store(block, shape->bytes, held.epitaph);
     if (book) {
         hm__debug_hold_any(book, &held);
     } else {
