@@ -35,7 +35,7 @@ static const hm_option option_fill = {
     HM_OPTION_CHOICE,
     0,
     "ends",
-    "pattern in fresh and freed blocks: none, the first 64 and last 16 bytes, or all",
+    "pattern in fresh and freed blocks: none, the first 32 and last 16 bytes, or all",
     "none|ends|all"};
 static const hm_option option_quarantine = {sizeof(hm_option),
                                             "quarantine",
