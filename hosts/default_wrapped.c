@@ -47,6 +47,9 @@ static void libc_release(void *context, void *block, size_t bytes)
     free(block);
 }
 
+/* The state of each page is recorded, also of those that a vast alignment would leave unused. */
+#define CODE_BYTES_MAX ((size_t)1 << 32)
+
 /* Pages of its own for each block, so that protecting or flushing one touches no other. Reservations start at
    granules of 64 KiB, which is address space only. */
 static hm_status map(size_t bytes, uint32_t protection, void **out)
@@ -60,6 +63,9 @@ static void *code_alloc(void *context, size_t bytes)
 {
     void *pages = NULL;
     (void)context;
+    if (bytes > CODE_BYTES_MAX) {
+        return NULL;
+    }
     map(bytes, HM_PAGE_EXECUTE_READWRITE, &pages);
     return pages;
 }

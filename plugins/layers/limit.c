@@ -195,6 +195,7 @@ HM_MODULE_EXPORT hm_status hm_module_describe(const hm_core *from,
     if (!core) {
         core = from;
         hm__limit_tables(core);
+        hm__limit_budgets_begin(core);
         host_vtbl = *core->host_forward;
         host_vtbl.release = limit_release;
         host_vtbl.create_malloc = hm__limit_create_malloc;

@@ -5,6 +5,43 @@
 
 #include <stddef.h>
 
+#define FORK_RANK 2000
+#define LOCKS     16u
+
+/* Shared by all outermost budgets, so that fork finds them. Nothing else is taken while one is held. */
+static hm_lock locks[LOCKS];
+
+static hm_lock *lock_of(const limit_budget *outermost)
+{
+    return &locks[(uintptr_t)outermost / sizeof *outermost % LOCKS];
+}
+
+static void fork_prepare(void *context)
+{
+    for (size_t i = 0; i < LOCKS; i++) {
+        ((const hm_core *)context)->lock(&locks[i]);
+    }
+}
+
+/* The one thread of the child is the one that took them. */
+static void fork_done(void *context)
+{
+    for (size_t i = 0; i < LOCKS; i++) {
+        ((const hm_core *)context)->unlock(&locks[i]);
+    }
+}
+
+void hm__limit_budgets_begin(const hm_core *core)
+{
+    static hm_fork_hooks hooks = {.size = sizeof hooks,
+                                  .rank = FORK_RANK,
+                                  .prepare = fork_prepare,
+                                  .parent = fork_done,
+                                  .child = fork_done};
+    hooks.context = (void *)(uintptr_t)core;
+    core->at_fork(&hooks);
+}
+
 uint64_t hm__limit_line(const limit_budget *budget, hm_level level)
 {
     const uint64_t soft = hm__limit_load(&budget->soft);
@@ -99,9 +136,9 @@ limit_budget *hm__limit_charge(const hm_core *core,
     if (!__atomic_load_n(&top->nested, __ATOMIC_ACQUIRE)) {
         return take_all(core, budget, bytes, &level);
     }
-    core->lock(&top->lock);
+    core->lock(lock_of(top));
     limit_budget *refused = take_all(core, budget, bytes, &level);
-    core->unlock(&top->lock);
+    core->unlock(lock_of(top));
     return refused;
 }
 

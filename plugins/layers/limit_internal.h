@@ -10,15 +10,17 @@
 
 typedef struct limit_budget {
     struct limit_budget *parent; /* checked too; NULL at the outermost */
-    hm_lock lock;    /* of an outermost budget: orders charges that span several */
-    uint32_t nested; /* atomic: some budget has this one as parent */
-    uint64_t live;   /* atomic, as all below */
+    uint32_t nested;             /* atomic: some budget has this one as parent */
+    uint64_t live;               /* atomic, as all below */
     uint64_t peak;
     uint64_t soft;
     uint64_t hard;
     uint64_t reserve;
     uint64_t denied;
 } limit_budget;
+
+/* Once, before any budget is charged: forked children find them whole. */
+void hm__limit_budgets_begin(const hm_core *core);
 
 /* Take bytes from a budget and all its parents, or from none. Of interleaved charges none ever lifts live above
    a line, and none is refused that would fit. NULL, or the budget that refused. */

@@ -7,9 +7,8 @@
  *     inner block: note | ... | note | user's bytes        one note where the alignment is the usual one
  *                  ^raw             ^raw + offset
  *
- * The note stands at the start of the inner block, so that a walk finds it, and before the user's bytes, so that
- * a free does; offset is the alignment, so that an exact host can be asked whose a pointer is without
- * reading through it. */
+ * The note stands at the start of the inner block, so that a walk finds it, and before the user's bytes, so that a
+ * free does; offset is the alignment, so that an exact host can be asked whose a pointer is without reading it. */
 #include "limit_internal.h"
 
 #include <stddef.h>
@@ -165,6 +164,12 @@ static int block_bytes(limit_malloc *m, const void *user, size_t *bytes)
     return known;
 }
 
+/* With a note in front a block of zero bytes gets one: usable bytes are 0 for NULL only. */
+static size_t inner_bytes(size_t bytes, size_t offset)
+{
+    return offset && bytes == 0 ? offset + 1 : bytes + offset;
+}
+
 static void *
 take(limit_malloc *m, size_t bytes, size_t alignment, hm_level level, hm_site *site)
 {
@@ -179,9 +184,10 @@ take(limit_malloc *m, size_t bytes, size_t alignment, hm_level level, hm_site *s
     if (!charge(m, bytes, level)) {
         return NULL;
     }
+    const size_t room = inner_bytes(bytes, offset);
     void *raw = alignment > NOTE_BYTES
-                    ? hm_alloc_aligned_at(inner, bytes + offset, alignment, level, site)
-                    : hm_alloc_at(inner, bytes + offset, level, site);
+                    ? hm_alloc_aligned_at(inner, room, alignment, level, site)
+                    : hm_alloc_at(inner, room, level, site);
     if (!raw) {
         return give_up(m, bytes);
     }
@@ -238,16 +244,12 @@ static hm_status limit_debug_free(
 
 static void limit_free(hm_malloc *self, void *block)
 {
-    if (block) {
-        limit_debug_free(self, block, HM_SIZE_UNKNOWN, 0, NULL);
-    }
+    limit_debug_free(self, block, HM_SIZE_UNKNOWN, 0, NULL);
 }
 
 static void limit_free_sized(hm_malloc *self, void *block, size_t size)
 {
-    if (block) {
-        limit_debug_free(self, block, size, 0, NULL);
-    }
+    limit_debug_free(self, block, size, 0, NULL);
 }
 
 /* Moves the count from before to after around the inner realloc; a shrink asks nobody. */
@@ -278,8 +280,8 @@ static void *limit_realloc(hm_malloc *self,
         return NULL;
     }
     void *raw = hm_realloc_at(m->layer.inner, (char *)block - head,
-                              m->keeps_notes ? before + head : old_size, size + head,
-                              level, site);
+                              m->keeps_notes ? inner_bytes(before, head) : old_size,
+                              inner_bytes(size, head), level, site);
     if (!raw) {
         return more ? give_up(m, more) : NULL;
     }
@@ -409,6 +411,13 @@ static void limit_release(hm_malloc *self)
     hm_host_release(host);
 }
 
+/* Drained at both ends: the inner one refuses, this one knows why. */
+static void limit_close(hm_malloc *self)
+{
+    hm_malloc_close(limit_from(self)->layer.inner);
+    (core->malloc_basics->close)(self);
+}
+
 static hm_status limit_find(hm_malloc *self, const char *name, void **out)
 {
     if (name && out && strcmp(name, "limit") == 0) {
@@ -424,7 +433,7 @@ void hm__limit_tables(const hm_core *from)
     malloc_vtbl = *core->malloc_basics;
     malloc_vtbl.retain = core->malloc_forward->retain;
     malloc_vtbl.trim = core->malloc_forward->trim;
-    malloc_vtbl.close = core->malloc_forward->close;
+    malloc_vtbl.close = limit_close;
     malloc_vtbl.release = limit_release;
     malloc_vtbl.alloc = limit_alloc;
     malloc_vtbl.free = limit_free;
@@ -463,11 +472,10 @@ hm_status hm__limit_create_malloc(hm_host *self,
                        : host->per_malloc;
     wanted.limit = 0; /* is drawn here, where it is not counted twice */
     limit_malloc *m = core->memory_alloc(sizeof *m);
-    if (!m) {
-        return core->error_set(err, HM_E_NOMEM, "layer:limit",
-                               "no private memory for a malloc object");
-    }
     hm_malloc *inner = NULL;
+    if (!m) {
+        return core->error_set(err, HM_E_NOMEM, "layer:limit", "no private memory");
+    }
     status = below->vtbl->create_malloc(below, &wanted, &inner, err);
     if (status == HM_OK) {
         status = core->malloc_validate(inner, err);

@@ -2,7 +2,10 @@
 /* The lock layer: makes an unsynchronised malloc safe to call from many threads.
  *
  * What is underneath is asked for without HM_MALLOC_THREADSAFE, so it need not lock by itself; every call that
- * reaches it holds this object's lock. A host that is thread-safe anyway only gets slower. */
+ * reaches it holds this object's lock. A host that is thread-safe anyway only gets slower.
+ *
+ * Who refuses an allocation underneath may tell its subscribers, and those may free here, on the same thread: so the
+ * thread that holds the lock passes. */
 #include <hostmalloc/layer.h>
 
 /* Prepared before any host: this layer's locks are held while the host underneath takes its own. */
@@ -11,6 +14,8 @@
 typedef struct lock_malloc {
     hm_layer_malloc layer;
     hm_lock lock;
+    uint32_t holder;          /* atomic: number of the thread that has the lock, or 0 */
+    uint32_t depth;           /* guarded by lock: how often it came back */
     struct lock_malloc *next; /* guarded by list_lock, as the next */
     struct lock_malloc *previous;
 } lock_malloc;
@@ -31,13 +36,26 @@ static lock_malloc *lock_from(hm_malloc *self)
 /* The object underneath, to be called until leave(). */
 static hm_malloc *enter(hm_malloc *self)
 {
-    core->lock(&lock_from(self)->lock);
-    return lock_from(self)->layer.inner;
+    lock_malloc *m = lock_from(self);
+    const uint32_t thread = core->thread_id();
+    if (__atomic_load_n(&m->holder, __ATOMIC_RELAXED) == thread) {
+        m->depth++;
+    } else {
+        core->lock(&m->lock);
+        __atomic_store_n(&m->holder, thread, __ATOMIC_RELAXED);
+    }
+    return m->layer.inner;
 }
 
 static void leave(hm_malloc *self)
 {
-    core->unlock(&lock_from(self)->lock);
+    lock_malloc *m = lock_from(self);
+    if (m->depth > 0) {
+        m->depth--;
+        return;
+    }
+    __atomic_store_n(&m->holder, 0, __ATOMIC_RELAXED);
+    core->unlock(&m->lock);
 }
 
 static void lock_release(hm_malloc *self)
