@@ -173,16 +173,43 @@ static hm_status malloc_snapshot(hm_debug *self, int fd)
     return HM_OK;
 }
 
+static hm_status host_checkpoint(hm_debug *self, uint32_t *mark)
+{
+    return mark ? hm__debug_checkpoint(host_of(self), mark) : HM_E_INVALID;
+}
+
+static hm_status malloc_checkpoint(hm_debug *self, uint32_t *mark)
+{
+    return mark ? hm__debug_checkpoint(malloc_of(self)->host, mark) : HM_E_INVALID;
+}
+
+static hm_status host_since(
+    hm_debug *self, uint32_t from, uint32_t to, hm_debug_visit *visit, void *context)
+{
+    return hm__debug_since(host_of(self), NULL, from, to, visit, context);
+}
+
+static hm_status malloc_since(
+    hm_debug *self, uint32_t from, uint32_t to, hm_debug_visit *visit, void *context)
+{
+    debug_malloc *m = malloc_of(self);
+    return hm__debug_since(m->host, m, from, to, visit, context);
+}
+
 const hm_debug_vtbl hm__debug_ask_host = {.size = sizeof(hm_debug_vtbl),
                                           .report = host_report,
                                           .check = host_check,
                                           .sites = host_sites,
                                           .findings = host_findings,
-                                          .snapshot = host_snapshot};
+                                          .snapshot = host_snapshot,
+                                          .checkpoint = host_checkpoint,
+                                          .since = host_since};
 
 const hm_debug_vtbl hm__debug_ask_malloc = {.size = sizeof(hm_debug_vtbl),
                                             .report = malloc_report,
                                             .check = malloc_check,
                                             .sites = malloc_sites,
                                             .findings = malloc_findings,
-                                            .snapshot = malloc_snapshot};
+                                            .snapshot = malloc_snapshot,
+                                            .checkpoint = malloc_checkpoint,
+                                            .since = malloc_since};

@@ -138,7 +138,8 @@ struct debug_host {
     uint32_t fill;         /* DEBUG_FILL_* */
     uint32_t held_entries; /* 0: none */
     uint32_t held_bytes;
-    uint32_t released; /* mallocs released and empty; guarded by lock */
+    uint32_t released; /* mallocs released and empty; guarded by lock, as the next */
+    uint32_t mark;     /* the last checkpoint */
     int leaks;
     int fd;
     int snapshot_fd;   /* for a snapshot at the end; -1: none */
@@ -232,6 +233,16 @@ extern const hm_malloc_vtbl hm__debug_released;
 /* ask.c */
 extern const hm_debug_vtbl hm__debug_ask_host;
 extern const hm_debug_vtbl hm__debug_ask_malloc;
+
+/* checkpoint.c */
+hm_status hm__debug_checkpoint(debug_host *host, uint32_t *mark);
+uint64_t hm__debug_mark_high(const debug_host *host, uint32_t number); /* lock held */
+hm_status hm__debug_since(debug_host *host,
+                          const debug_malloc *only,
+                          uint32_t from,
+                          uint32_t to,
+                          hm_debug_visit *visit,
+                          void *context);
 
 /* snapshot.c */
 void hm__debug_snapshot(debug_host *host, int fd);

@@ -16,6 +16,7 @@ typedef struct debug_facts {
     uint32_t site_id;
     uint32_t thread;
     uint32_t serial;
+    uint32_t mark;             /* the last checkpoint before it was made */
     uint32_t number;           /* of the owner */
     const debug_malloc *owner; /* NULL when it is no more */
     int freed_known;

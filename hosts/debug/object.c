@@ -66,7 +66,7 @@ static hm_status malloc_make(debug_host *host,
     core->lock(&hm__debug.lock);
     const uint32_t number = hm__debug_number_take(m);
     m->number = number;
-    m->high = number;
+    m->high = hm__debug_mark_high(host, number);
     core->unlock(&hm__debug.lock);
     if (!number || !hm__debug_book_make(m, NULL)) {
         if (number) {

@@ -23,6 +23,7 @@ void hm__debug_facts_fields(const void *block, debug_facts *facts)
     facts->site = hm__debug.core->site_from_id(facts->site_id);
     facts->thread = hm__debug_low_thread(low);
     facts->serial = hm__debug_high_serial(high);
+    facts->mark = hm__debug_high_generation(high);
     facts->number = hm__debug_high_owner(high);
     facts->owner = hm__debug_malloc_of(facts->number);
 }

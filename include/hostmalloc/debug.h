@@ -41,6 +41,9 @@ typedef struct hm_debug_vtbl {
     hm_status (*sites)(hm_debug *self, hm_debug_visit *visit, void *context);
     hm_status (*findings)(hm_debug *self, uint64_t *count);
     hm_status (*snapshot)(hm_debug *self, int fd);
+    hm_status (*checkpoint)(hm_debug *self, uint32_t *mark);
+    hm_status (*since)(
+        hm_debug *self, uint32_t from, uint32_t to, hm_debug_visit *visit, void *context);
 } hm_debug_vtbl;
 
 struct hm_debug {
@@ -116,6 +119,30 @@ static inline hm_status hm_debug_findings(hm_debug *debug, uint64_t *count)
 static inline hm_status hm_debug_snapshot(hm_debug *debug, int fd)
 {
     return debug ? debug->vtbl->snapshot(debug, fd) : HM_E_UNSUPPORTED;
+}
+
+/**
+ * Draw a line in time: hm_debug_since() tells what was allocated after it. Of a malloc: of its whole host.
+ * @param[out] mark the line's number: 1, 2, 3, ...
+ * @return HM_OK; HM_E_UNSUPPORTED for NULL, and after 255 lines, when *mark is the last one
+ * @threads any
+ */
+static inline hm_status hm_debug_checkpoint(hm_debug *debug, uint32_t *mark)
+{
+    return debug ? debug->vtbl->checkpoint(debug, mark) : HM_E_UNSUPPORTED;
+}
+
+/**
+ * Show, by site, the blocks allocated after mark @p from and before mark @p to that are live now, in live_blocks and
+ * live_bytes. A block keeps its birth when it is resized in place. One walk over everything live.
+ * @param to 0: until now
+ * @return HM_OK; HM_E_INVALID for marks in the wrong order; HM_E_NOMEM; HM_E_UNSUPPORTED for NULL
+ * @threads any
+ */
+static inline hm_status hm_debug_since(
+    hm_debug *debug, uint32_t from, uint32_t to, hm_debug_visit *visit, void *context)
+{
+    return debug ? debug->vtbl->since(debug, from, to, visit, context) : HM_E_UNSUPPORTED;
 }
 
 HM_END_DECLS
