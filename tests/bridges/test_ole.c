@@ -346,6 +346,49 @@ static void ole__out_of_memory_at_every_step(void **state)
     }
 }
 
+static void *churn(void *stop)
+{
+    unsigned seed = 1;
+    IMalloc *task = NULL;
+    (void)CoGetMalloc(MEMCTX_TASK, &task);
+    while (!__atomic_load_n((int *)stop, __ATOMIC_ACQUIRE)) {
+        seed = seed * 1664525u + 1013904223u;
+        void *p = CoTaskMemAlloc(seed % 1000);
+        (void)IMalloc_GetSize(task, p); /* takes the lock */
+        CoTaskMemFree(p);
+    }
+    return NULL;
+}
+
+static void ole__fork_beside_threads(void **state)
+{
+    pthread_t threads[2];
+    int stop = 0;
+    (void)state;
+    for (size_t i = 0; i < COUNT(threads); i++) {
+        assert_int_equal(pthread_create(&threads[i], NULL, churn, &stop), 0);
+    }
+    for (int i = 0; i < 20; i++) {
+        int status = -1;
+        const pid_t child = fork();
+        if (child == 0) {
+            IMalloc *task;
+            alarm(20);
+            void *p = CoTaskMemAlloc(24);
+            _exit(CoGetMalloc(MEMCTX_TASK, &task) == S_OK &&
+                          IMalloc_GetSize(task, p) == 24
+                      ? 0
+                      : 1);
+        }
+        assert_int_equal(waitpid(child, &status, 0), child);
+        assert_int_equal(status, 0);
+    }
+    __atomic_store_n(&stop, 1, __ATOMIC_RELEASE);
+    for (size_t i = 0; i < COUNT(threads); i++) {
+        pthread_join(threads[i], NULL);
+    }
+}
+
 int main(void)
 {
 #define CASE(name) cmocka_unit_test_teardown(name, teardown)
@@ -362,6 +405,7 @@ int main(void)
         CASE(ole__sites_reach_the_debug_host),
         CASE(ole__strangers),
         CASE(ole__out_of_memory_at_every_step),
+        CASE(ole__fork_beside_threads),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -12,6 +12,7 @@
  * along where HM_OLE_SITES was defined before the include.
  *
  * The names of the platform are declared, and exist in libhostmalloc_bridge_ole, only where the platform has none.
+ * Link hostmalloc::bridge_ole, then hostmalloc::hostmalloc.
  * Every function has a name of ours as well, which exists everywhere; HM_OLE_OURS, defined before the include,
  * makes the platform's names stand for ours even where the platform has its own.
  *
