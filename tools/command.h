@@ -21,7 +21,9 @@ typedef struct verb {
 int usage_error(const verb *v, const char *what, const char *which);
 
 extern const verb check_verb;  /* check.c */
-extern const verb hosts_verb; /* hosts.c */
+extern const verb hosts_verb;  /* hosts.c */
+extern const verb report_verb; /* report.c */
+extern const verb diff_verb;   /* diff.c */
 extern const verb replay_verb; /* replay.c */
 
 #endif
