@@ -15,12 +15,12 @@ static void print_usage(FILE *to)
 {
     fprintf(to, "usage: hostmalloc VERB [arguments]\n\n");
     for (size_t i = 0; i < VERB_COUNT; i++) {
-        char call[40];
+        char call[64];
         snprintf(call, sizeof call, "%s %s", verbs[i]->name, verbs[i]->arguments);
-        fprintf(to, "  %-22s %s\n", call, verbs[i]->summary);
+        fprintf(to, "  %-34s %s\n", call, verbs[i]->summary);
     }
-    fprintf(to, "  %-22s %s\n", "--help", "this text; VERB --help says more about one");
-    fprintf(to, "  %-22s %s\n", "--version", "version and ABI of the library in use");
+    fprintf(to, "  %-34s %s\n", "--help", "this text; VERB --help says more about one");
+    fprintf(to, "  %-34s %s\n", "--version", "version and ABI of the library in use");
 }
 
 int usage_error(const verb *v, const char *what, const char *which)

@@ -123,6 +123,13 @@ fault_debug_alloc(hm_malloc *self, size_t size, hm_level level, hm_site *site)
                : table_of(inner)->debug_alloc(inner, size, level, site);
 }
 
+/* 1: asks for more than the block has; blocks that are not there have nothing. */
+static int grows(hm_malloc *inner, void *block, size_t old_size, size_t size)
+{
+    return !block ||
+           size > (old_size == HM_SIZE_UNKNOWN ? hm_size_of(inner, block) : old_size);
+}
+
 static void *fault_realloc(hm_malloc *self,
                            void *block,
                            size_t old_size,
@@ -131,10 +138,7 @@ static void *fault_realloc(hm_malloc *self,
                            hm_site *site)
 {
     hm_malloc *inner = inner_of(self);
-    const int grows =
-        !block ||
-        (old_size == HM_SIZE_UNKNOWN ? size > hm_size_of(inner, block) : size > old_size);
-    if (grows && refuses(self, size, level, site)) {
+    if (grows(inner, block, old_size, size) && refuses(self, size, level, site)) {
         return NULL;
     }
     return hm_realloc_at(inner, block, old_size, size, level, site);
@@ -157,6 +161,19 @@ static void *fault_alloc_aligned(
     return refuses(self, size, level, site)
                ? NULL
                : hm_alloc_aligned_at(inner_of(self), size, alignment, level, site);
+}
+
+/* What is wrong with a request the object underneath says itself. */
+static hm_status fault_request(hm_malloc *self, const hm_request *request, void **out)
+{
+    hm_malloc *inner = inner_of(self);
+    if (request && out && HM_HAS(request, hm_request, site) &&
+        grows(inner, request->block, request->old_bytes, request->bytes) &&
+        refuses(self, request->bytes, request->level, request->site)) {
+        *out = NULL;
+        return HM_E_NOMEM;
+    }
+    return hm_malloc_request(inner, request, out);
 }
 
 static hm_status fault_stats(hm_malloc *self, hm_stats *out)
@@ -397,7 +414,7 @@ static void fill_tables(void)
     malloc_vtbl.realloc = fault_realloc;
     malloc_vtbl.alloc_zeroed = fault_alloc_zeroed;
     malloc_vtbl.alloc_aligned = fault_alloc_aligned;
-    malloc_vtbl.request = core->malloc_basics->request; /* by way of the slots above */
+    malloc_vtbl.request = fault_request;
     malloc_vtbl.stats = fault_stats;
     malloc_vtbl.find = fault_malloc_find;
     host_vtbl = *core->host_forward;
