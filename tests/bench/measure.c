@@ -1,0 +1,129 @@
+/* SPDX-License-Identifier: MIT */
+/* Clocks, quartiles and rows: see measure.h. */
+#include "measure.h"
+
+#include <sched.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+static unsigned rows, missed;
+static cpu_set_t allowed;
+
+static double clock_ns(clockid_t clock)
+{
+    struct timespec t;
+    clock_gettime(clock, &t);
+    return (double)t.tv_sec * 1e9 + (double)t.tv_nsec;
+}
+
+double measure_wall(void)
+{
+    return clock_ns(CLOCK_MONOTONIC);
+}
+
+double measure_cpu(void)
+{
+    return clock_ns(CLOCK_THREAD_CPUTIME_ID);
+}
+
+void measure_pin(void)
+{
+    cpu_set_t one;
+    int last = -1;
+    if (CPU_COUNT(&allowed) == 0 && sched_getaffinity(0, sizeof allowed, &allowed) != 0) {
+        return;
+    }
+    for (int cpu = 0; cpu < CPU_SETSIZE; cpu++) {
+        last = CPU_ISSET(cpu, &allowed) ? cpu : last;
+    }
+    CPU_ZERO(&one);
+    CPU_SET(last, &one);
+    sched_setaffinity(0, sizeof one, &one);
+}
+
+void measure_unpin(void)
+{
+    if (CPU_COUNT(&allowed) > 0) {
+        sched_setaffinity(0, sizeof allowed, &allowed);
+    }
+}
+
+void measure_head(const char *program, const char *plan)
+{
+    double load[3] = {0, 0, 0};
+    if (getloadavg(load, 3) < 1) {
+        load[0] = -1;
+    }
+    printf("%s: %s; load average %.2f on %ld processors\n", program, plan, load[0],
+           sysconf(_SC_NPROCESSORS_ONLN));
+#ifndef __OPTIMIZE__
+    printf("built without optimisation: these figures mean nothing\n");
+#endif
+}
+
+static int by_value(const void *left, const void *right)
+{
+    const double a = *(const double *)left, b = *(const double *)right;
+    return (a > b) - (a < b);
+}
+
+spread measure_spread(double *values, size_t count)
+{
+    qsort(values, count, sizeof values[0], by_value);
+    const double middle =
+        count % 2 ? values[count / 2] : (values[count / 2 - 1] + values[count / 2]) / 2;
+    return (spread){values[count / 4], middle, values[count - 1 - count / 4]};
+}
+
+void measure_row(double median, double bound)
+{
+    rows++;
+    if (bound > 0) {
+        missed += median > bound;
+        printf("  bound %.2f  %s", bound, median > bound ? "MISSED" : "met");
+    }
+    printf("\n");
+}
+
+int measure_end(void)
+{
+    printf("\n%u rows, %u bound%s missed\n", rows, missed, missed == 1 ? "" : "s");
+    return missed > 0;
+}
+
+void measure_answer(int answer, const void *data, size_t bytes)
+{
+    if (write(answer, data, bytes) != (ssize_t)bytes) {
+        _exit(1);
+    }
+}
+
+int measure_apart(void (*body)(void *context, int answer),
+                  void *context,
+                  void *out,
+                  size_t bytes)
+{
+    int ends[2], status = 1;
+    if (pipe(ends) != 0) {
+        return 0;
+    }
+    fflush(NULL);
+    const pid_t child = fork();
+    if (child == 0) {
+        close(ends[0]);
+        body(context, ends[1]);
+        _exit(0);
+    }
+    close(ends[1]);
+    size_t had = 0;
+    ssize_t got;
+    while (had < bytes && (got = read(ends[0], (char *)out + had, bytes - had)) > 0) {
+        had += (size_t)got;
+    }
+    close(ends[0]);
+    return child > 0 && waitpid(child, &status, 0) == child && status == 0 &&
+           had == bytes;
+}

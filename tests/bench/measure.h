@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: MIT */
+/* Clocks, quartiles and rows, the same for every benchmark that is judged by ratios. */
+#ifndef HM_TESTS_BENCH_MEASURE_H
+#define HM_TESTS_BENCH_MEASURE_H
+
+#include <stddef.h>
+
+#define COUNT(array) (sizeof(array) / sizeof((array)[0]))
+
+typedef struct spread {
+    double q1, median, q3;
+} spread;
+
+/* Nanoseconds: by the clock on the wall, and of this thread alone. */
+double measure_wall(void);
+double measure_cpu(void);
+
+/* Stay on the last processor we may use, as the first tends to serve interrupts; and leave it again. */
+void measure_pin(void);
+void measure_unpin(void);
+
+/* Says what was run, on how busy a machine, and whether it was optimised at all. */
+void measure_head(const char *program, const char *plan);
+
+/* Sorts values. count is not 0. */
+spread measure_spread(double *values, size_t count);
+
+/* Ends a row that was judged by its median: against a bound, 0 for none. Every row is counted. */
+void measure_row(double median, double bound);
+/* "12 rows, 1 bound missed", and 1 if any was. */
+int measure_end(void);
+
+/* Runs body in a process of its own, so that memory and luck are fresh; what it writes to answer comes back in
+   out. 1 if all bytes of it did and the process ended well. */
+int measure_apart(void (*body)(void *context, int answer),
+                  void *context,
+                  void *out,
+                  size_t bytes);
+/* In such a body. */
+void measure_answer(int answer, const void *data, size_t bytes);
+
+#endif
