@@ -217,13 +217,16 @@ hm_status hm__debug_free_slow(debug_malloc *m,
                               size_t alignment,
                               hm_site *site,
                               int claimed);
-void *hm__debug_realloc(hm_malloc *self,
-                        void *block,
-                        size_t old_size,
-                        size_t size,
-                        hm_level level,
-                        hm_site *site);
+/* claimed: the block is in state MOVING already. */
+void *hm__debug_realloc_slow(debug_malloc *m,
+                             void *block,
+                             size_t old_size,
+                             size_t size,
+                             hm_level level,
+                             hm_site *site,
+                             int claimed);
 void hm__debug_overlap(debug_malloc *m, hm_site *site);
+void hm__debug_count_failed(debug_malloc *m);
 /* The map's byte for the block of a fresh inner block, its leaf made; NULL: header is NULL, or it was given back. */
 uint8_t *hm__debug_state_make(debug_malloc *m, debug_header *header, size_t whole);
 

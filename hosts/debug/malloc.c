@@ -1,60 +1,22 @@
 /* SPDX-License-Identifier: MIT */
-/* The hot path: allocate and free the common block (a known site, less than 4 GiB, ordinary alignment, a thread
- * that was here before, edges intact). Whatever is not common goes to slow.c, which does all of it again.
+/* The hot path: allocate and free the common block (a known site, not large, ordinary alignment, a thread that
+ * was here before, edges intact). Whatever is not common goes to slow.c, which does all of it again.
  *
  * An unsynchronised malloc touches one line of the object, one of its book, one of the site's tally, the
  * block's edges and a byte of the map, and no atomic. A thread-safe one finds its thread's book, and a free
  * claims the block with one compare-exchange, so that of racing frees exactly one wins. */
-#include "debug_internal.h"
-
-#include "fill_internal.h"
-#include "ledger_internal.h"
-#include "quarantine_internal.h"
-
-DEBUG_INLINE debug_book *
-book_of(const debug_malloc *m, const debug_thread *me, const int shared)
-{
-    if (!shared) {
-        return m->book;
-    }
-    return m->number < me->book_count ? me->books[m->number] : NULL;
-}
-
-/* Who is inside is a plain word: two threads that overlap are seen nearly always, and nobody pays for a lock. */
-DEBUG_INLINE void
-enter(debug_malloc *m, const debug_thread *me, hm_site *site, const int shared)
-{
-    if (!shared) {
-        if (DEBUG_RARE(DEBUG_GET(m->inside) != 0)) {
-            hm__debug_overlap(m, site);
-        }
-        DEBUG_SET(m->inside, me->id);
-        DEBUG_SET(m->inside_site, site);
-    }
-}
-
-DEBUG_INLINE void leave(debug_malloc *m, const int shared)
-{
-    if (!shared) {
-        DEBUG_SET(m->inside, 0);
-    }
-}
+#include "hot_internal.h"
 
 DEBUG_INLINE void *alloc_common(
     debug_malloc *m, size_t size, hm_level level, hm_site *site, const int shared)
 {
     debug_thread *me = hm__debug_me;
-    uint32_t id = 0;
-    if (site) {
-        id = DEBUG_GET(site->id);
-        if (DEBUG_RARE(id - 1 >= DEBUG_SITE_MAX)) {
-            goto slow;
-        }
-    }
-    if (DEBUG_RARE(!me) || DEBUG_RARE(size >= DEBUG_LONG)) {
+    const uint32_t id = hm__debug_site_quick(site);
+    if (DEBUG_RARE(id > DEBUG_SITE_MAX) || DEBUG_RARE(!me) ||
+        DEBUG_RARE(size >= DEBUG_LONG)) {
         goto slow;
     }
-    debug_book *book = book_of(m, me, shared);
+    debug_book *book = hm__debug_book_of(m, me, shared);
     if (shared && DEBUG_RARE(!book)) {
         goto slow;
     }
@@ -66,30 +28,26 @@ DEBUG_INLINE void *alloc_common(
                           : (uint64_t)book->live + size > m->limit)) {
         goto slow;
     }
-    enter(m, me, site, shared);
-    const uint64_t low = size | (uint64_t)id << 32 | me->low;
+    hm__debug_enter(m, me, site, shared);
+    const uint64_t low = (uint64_t)id << 32 | me->low;
+    const size_t whole = hm__debug_whole(size);
     hm_malloc *inner = m->inner;
-    size_t whole = size + DEBUG_EDGE_BYTES;
-    whole = whole < DEBUG_BLOCK_MIN ? DEBUG_BLOCK_MIN : whole;
     debug_header *header = (HM_LOAD(inner->vtbl)->alloc)(inner, whole, level);
     void *block = header + 1;
     uint8_t *state = header ? hm__block_map_byte(&hm__debug.map, block) : NULL;
     if (DEBUG_RARE(!state)) {
         state = hm__debug_state_make(m, header, whole);
         if (!state) {
-            leave(m, shared);
+            hm__debug_leave(m, shared);
+            hm__debug_count_failed(m);
             return NULL;
         }
     }
     const uint64_t serial = hm__debug_count_alloc(book, tally, size, shared);
-    const uint64_t high = m->high | (serial & DEBUG_SERIAL_MAX) << 16;
-    const uint64_t hash = hm__debug_mix(block, low, high);
     hm__debug_fill(block, size, DEBUG_FRESH, m->fill);
-    hm__debug_store(&header->low, low);
-    hm__debug_store(&header->high, hm__debug_sealed(high, hash));
-    hm__debug_rear_store(block, size, hm__debug_rear(hash));
+    hm__debug_seal_block(header, size, low, m->high | (serial & DEBUG_SERIAL_MAX) << 16);
     __atomic_store_n(state, hm__block_map_value(block, DEBUG_LIVE), __ATOMIC_RELEASE);
-    leave(m, shared);
+    hm__debug_leave(m, shared);
     return block;
 slow:
     return hm__debug_alloc_slow(m, size, 16, level, site, 0);
@@ -105,77 +63,121 @@ DEBUG_INLINE hm_status free_common(debug_malloc *m,
     if (!block) {
         return HM_OK;
     }
-    int claimed = 0;
+    debug_taken taken;
+    taken.claimed = 0;
     debug_thread *me = hm__debug_me;
-    uint32_t id = 0;
-    if (site) {
-        id = DEBUG_GET(site->id);
-        if (DEBUG_RARE(id - 1 >= DEBUG_SITE_MAX)) {
-            goto slow;
-        }
-    }
-    if (DEBUG_RARE(!me)) {
+    const uint32_t id = hm__debug_site_quick(site);
+    if (DEBUG_RARE(id > DEBUG_SITE_MAX) || DEBUG_RARE(!me) ||
+        DEBUG_RARE(alignment > 16)) {
         goto slow;
     }
-    debug_book *book = book_of(m, me, shared);
-    if (shared && DEBUG_RARE(!book)) {
+    debug_book *book = hm__debug_book_of(m, me, shared);
+    if (shared && (DEBUG_RARE(!book) || DEBUG_RARE(m->limit != DEBUG_NO_LIMIT))) {
         goto slow;
     }
-    if (DEBUG_RARE((uintptr_t)block & 15) || DEBUG_RARE(alignment > 16)) {
+    if (DEBUG_RARE(!hm__debug_take(m, block, size, DEBUG_FREED, &taken, shared))) {
         goto slow;
     }
-    uint8_t *state = hm__block_map_byte(&hm__debug.map, block);
-    if (DEBUG_RARE(!state)) {
-        goto slow;
-    }
-    const unsigned live = (DEBUG_LIVE << 1) + ((uintptr_t)block >> 4 & 1);
-    const unsigned freed = live + ((DEBUG_FREED - DEBUG_LIVE) << 1);
-    if (DEBUG_RARE(DEBUG_GET(*state) != live)) {
-        goto slow;
-    }
-    if (shared) {
-        uint8_t expected = (uint8_t)live;
-        if (DEBUG_RARE(m->limit != DEBUG_NO_LIMIT)) {
-            goto slow;
-        }
-        if (DEBUG_RARE(!__atomic_compare_exchange_n(state, &expected, (uint8_t)freed, 0,
-                                                    __ATOMIC_ACQ_REL,
-                                                    __ATOMIC_RELAXED))) {
-            goto slow;
-        }
-        claimed = 1;
-    }
-    const debug_header *header = hm__debug_header(block);
-    const uint64_t low = hm__debug_load(&header->low);
-    const uint64_t high = hm__debug_load(&header->high);
-    const uint64_t hash = hm__debug_mix(block, low, high);
-    const size_t bytes = hm__debug_low_size(low);
-    if (DEBUG_RARE(hm__debug_seal_of(high) != hm__debug_seal(hash)) ||
-        DEBUG_RARE((uint16_t)high != (uint16_t)m->high) ||
-        DEBUG_RARE(bytes > DEBUG_HELD_SMALL)) {
-        goto slow;
-    }
-    if (DEBUG_RARE(hm__debug_rear_load(block, bytes) != hm__debug_rear(hash)) ||
-        DEBUG_RARE(size != bytes && size != HM_SIZE_UNKNOWN)) {
-        goto slow;
-    }
-    debug_tally *tally = hm__debug_tally(book, hm__debug_low_site(low));
+    debug_tally *tally = hm__debug_tally(book, taken.site);
     if (DEBUG_RARE(!tally)) {
         goto slow;
     }
-    enter(m, me, site, shared);
+    hm__debug_enter(m, me, site, shared);
     if (!shared) {
-        DEBUG_SET(*state, (uint8_t)freed);
+        DEBUG_SET(*taken.state, hm__block_map_value(block, DEBUG_FREED));
     }
-    hm__debug_count_free(book, tally, bytes, shared);
-    hm__debug_fill(block, bytes, DEBUG_STALE, m->fill);
-    const uint64_t epitaph = hm__debug_epitaph(hash, id, me->low);
-    hm__debug_rear_store(block, bytes, epitaph);
-    hm__debug_hold(book, block, state, bytes, epitaph);
-    leave(m, shared);
+    hm__debug_count_free(book, tally, taken.bytes, shared);
+    hm__debug_retire(m, book, block, &taken, hm__debug_epitaph(0, id, me->low));
+    hm__debug_leave(m, shared);
     return HM_OK;
 slow:
-    return hm__debug_free_slow(m, block, size, alignment, site, claimed);
+    return hm__debug_free_slow(m, block, size, alignment, site, taken.claimed);
+}
+
+/* The new size in the same place, when the inner block has room and would not keep much too much of it. */
+DEBUG_INLINE int
+fits_in_place(const debug_malloc *m, const debug_header *header, size_t whole)
+{
+    hm_malloc *inner = m->inner;
+    const size_t usable = HM_LOAD(inner->vtbl)->size_of(inner, header);
+    return whole <= usable && (whole >= usable / 2 || usable <= 128);
+}
+
+/* A resized block is freed at its old site and allocated at the new one, which is the old one where none is given. */
+DEBUG_INLINE void *realloc_common(debug_malloc *m,
+                                  void *block,
+                                  size_t old_size,
+                                  size_t size,
+                                  hm_level level,
+                                  hm_site *site,
+                                  const int shared)
+{
+    if (!block) {
+        return alloc_common(m, size, level, site, shared);
+    }
+    debug_taken taken;
+    taken.claimed = 0;
+    debug_thread *me = hm__debug_me;
+    uint32_t id = hm__debug_site_quick(site);
+    if (DEBUG_RARE(id > DEBUG_SITE_MAX) || DEBUG_RARE(!me) ||
+        DEBUG_RARE(size > DEBUG_HELD_SMALL) || DEBUG_RARE(m->limit != DEBUG_NO_LIMIT)) {
+        goto slow;
+    }
+    debug_book *book = hm__debug_book_of(m, me, shared);
+    if (shared && DEBUG_RARE(!book)) {
+        goto slow;
+    }
+    if (DEBUG_RARE(!hm__debug_take(m, block, old_size, DEBUG_MOVING, &taken, shared))) {
+        goto slow;
+    }
+    id = site ? id : taken.site;
+    debug_tally *old_tally = hm__debug_tally(book, taken.site);
+    debug_tally *tally = hm__debug_tally(book, id);
+    if (DEBUG_RARE(!old_tally) || DEBUG_RARE(!tally)) {
+        goto slow;
+    }
+    hm__debug_enter(m, me, site, shared);
+    const uint64_t low = (uint64_t)id << 32 | me->low;
+    const size_t whole = hm__debug_whole(size);
+    debug_header *header = hm__debug_header(block);
+    uint8_t *state = taken.state;
+    if (!fits_in_place(m, header, whole)) {
+        hm_malloc *inner = m->inner;
+        debug_header *moved = (HM_LOAD(inner->vtbl)->alloc)(inner, whole, level);
+        state = moved ? hm__block_map_byte(&hm__debug.map, moved + 1) : NULL;
+        if (DEBUG_RARE(!state)) {
+            state = hm__debug_state_make(m, moved, whole);
+        }
+        if (state) {
+            memcpy(moved + 1, block, size < taken.bytes ? size : taken.bytes);
+            header = moved;
+        } else if (size <= taken.bytes) {
+            state = taken.state; /* less always fits where it is */
+        } else {
+            DEBUG_SET(*taken.state, hm__block_map_value(block, DEBUG_LIVE));
+            hm__debug_leave(m, shared);
+            hm__debug_count_failed(m);
+            return NULL;
+        }
+    }
+    void *fresh = header + 1;
+    hm__debug_count_free(book, old_tally, taken.bytes, shared);
+    const uint64_t serial = hm__debug_count_alloc(book, tally, size, shared);
+    if (size > taken.bytes) {
+        hm__debug_fill((char *)fresh + taken.bytes, size - taken.bytes, DEBUG_FRESH,
+                       m->fill);
+    }
+    hm__debug_seal_block(header, size, low, m->high | (serial & DEBUG_SERIAL_MAX) << 16);
+    __atomic_store_n(state, hm__block_map_value(fresh, DEBUG_LIVE), __ATOMIC_RELEASE);
+    if (fresh != block) {
+        __atomic_store_n(taken.state, hm__block_map_value(block, DEBUG_FREED),
+                         __ATOMIC_RELEASE);
+        hm__debug_retire(m, book, block, &taken, hm__debug_epitaph(0, id, me->low));
+    }
+    hm__debug_leave(m, shared);
+    return fresh;
+slow:
+    return hm__debug_realloc_slow(m, block, old_size, size, level, site, taken.claimed);
 }
 
 #define SLOTS(name, shared)                                                             \
@@ -200,6 +202,12 @@ slow:
     static void name##_free_sized(hm_malloc *self, void *block, size_t size)            \
     {                                                                                   \
         free_common(hm__debug_from(self), block, size, 0, NULL, shared);                \
+    }                                                                                   \
+    static void *name##_realloc(hm_malloc *self, void *block, size_t old_size,          \
+                                size_t size, hm_level level, hm_site *site)             \
+    {                                                                                   \
+        return realloc_common(hm__debug_from(self), block, old_size, size, level, site, \
+                              shared);                                                  \
     }
 
 SLOTS(serial, 0)
@@ -229,7 +237,7 @@ static hm_status request(hm_malloc *self, const hm_request *asked, void **out)
         .size = sizeof(hm_malloc_vtbl), .retain = hm__debug_malloc_retain,               \
         .release = hm__debug_malloc_release, .alloc = name##_alloc, .free = name##_free, \
         .free_sized = name##_free_sized, .debug_alloc = name##_debug_alloc,              \
-        .debug_free = name##_debug_free, .realloc = hm__debug_realloc,                   \
+        .debug_free = name##_debug_free, .realloc = name##_realloc,                      \
         .alloc_zeroed = alloc_zeroed, .alloc_aligned = alloc_aligned,                    \
         .request = request, .size_of = hm__debug_size_of,                                \
         .good_size = hm__debug_good_size, .owns = hm__debug_owns,                        \

@@ -41,7 +41,7 @@ static debug_tally *tally_find(debug_book *book, uint32_t site)
     return tally ? tally : hm__debug_tally_make(book, site);
 }
 
-static void count_failed(debug_malloc *m)
+void hm__debug_count_failed(debug_malloc *m)
 {
     __atomic_add_fetch(&m->failed, 1, __ATOMIC_RELAXED);
 }
@@ -104,7 +104,6 @@ uint8_t *hm__debug_state_make(debug_malloc *m, debug_header *header, size_t whol
     if (header) {
         HM_LOAD(m->inner->vtbl)->free_sized(m->inner, header, whole);
     }
-    count_failed(m);
     return NULL;
 }
 
@@ -173,7 +172,7 @@ void *hm__debug_alloc_slow(debug_malloc *m,
     debug_book *book = possible ? book_find(m) : NULL;
     const block_account account = {book, book ? tally_find(book, id) : NULL, id};
     if (!account.tally || !limit_take(m, book, size)) {
-        count_failed(m);
+        hm__debug_count_failed(m);
         return NULL;
     }
     enter(m, site);
@@ -187,7 +186,7 @@ void *hm__debug_alloc_slow(debug_malloc *m,
         block_seal(m, &account, block, base, size, alignment);
     } else {
         limit_give(m, size);
-        count_failed(m);
+        hm__debug_count_failed(m);
     }
     leave(m);
     return block;
@@ -422,19 +421,19 @@ realloc_damaged(debug_malloc *m, void *block, size_t size, hm_level level, hm_si
     return fresh;
 }
 
-void *hm__debug_realloc(hm_malloc *self,
-                        void *block,
-                        size_t old_size,
-                        size_t size,
-                        hm_level level,
-                        hm_site *site)
+void *hm__debug_realloc_slow(debug_malloc *m,
+                             void *block,
+                             size_t old_size,
+                             size_t size,
+                             hm_level level,
+                             hm_site *site,
+                             int claimed)
 {
-    debug_malloc *m = hm__debug_from(self);
-    if (!block) {
-        return hm__debug_tables[is_shared(m)].debug_alloc(self, size, level, site);
-    }
-    const block_claim_opts opts = {
-        .size = old_size, .act = DEBUG_ACT_REALLOC, .to = DEBUG_MOVING, .site = site};
+    const block_claim_opts opts = {.size = old_size,
+                                   .act = DEBUG_ACT_REALLOC,
+                                   .to = DEBUG_MOVING,
+                                   .claimed = claimed,
+                                   .site = site};
     debug_shape shape;
     hm__debug_attach();
     enter(m, site);
@@ -449,7 +448,7 @@ void *hm__debug_realloc(hm_malloc *self,
         fresh = realloc_damaged(m, block, size, level, site);
     }
     if (!fresh) {
-        count_failed(m);
+        hm__debug_count_failed(m);
     }
     leave(m);
     return fresh;
