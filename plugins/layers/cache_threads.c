@@ -9,7 +9,7 @@
  * Only the thread itself touches its sets' magazines and grows its record. A trim can only ask: it sets the bound of a
  * set to 0, and the thread empties it at its next free.
  *
- * Lock order: ours, then those of the malloc underneath. */
+ * The malloc underneath is never called under the lock: it may be a host that takes its own around fork before ours. */
 #include "cache_internal.h"
 
 #include <string.h>
@@ -42,15 +42,27 @@ static uint32_t key_state;
 
 static void thread_exits(void *value);
 
-/* Nobody's from now on; by its thread, or when no thread uses the object. */
-static void set_give_up(thread_set *s)
+/* A record of nobody, for sets that are being emptied. */
+static thread_record leaving;
+
+/* Out of its thread's record; under the lock. */
+static void set_detach(thread_set *s, thread_record *to)
 {
-    if (s->record) {
+    if (s->record && s->record != &leaving) {
         __atomic_store_n(&s->record->sets[s->object->index], NULL, __ATOMIC_RELAXED);
-        s->record = NULL;
     }
+    s->record = to;
     __atomic_store_n(&s->set.thread, 0, __ATOMIC_RELAXED);
-    hm__cache_set_empty(&s->set, s->object->layer.inner);
+}
+
+/* 0 when the last reference has gone: whoever gave it up takes care of the sets. */
+static int object_hold(cache_malloc *m)
+{
+    uint32_t had = __atomic_load_n(&m->layer.references, __ATOMIC_RELAXED);
+    while (had && !__atomic_compare_exchange_n(&m->layer.references, &had, had + 1, 0,
+                                               __ATOMIC_ACQUIRE, __ATOMIC_RELAXED)) {
+    }
+    return had != 0;
 }
 
 static void fork_prepare(void *context)
@@ -143,28 +155,48 @@ void hm__cache_threads_remove(cache_malloc *m)
         at = &(*at)->next;
     }
     *at = m->next;
-    while (m->threads) {
-        thread_set *gone = m->threads;
-        m->threads = gone->next;
-        set_give_up(gone);
-        hm__cache_core->memory_free(gone, gone->bytes);
+    for (thread_set *s = m->threads; s; s = s->next) {
+        set_detach(s, NULL);
     }
     indexes[m->index / 64] &= ~((uint64_t)1 << (m->index % 64));
     hm__cache_core->unlock(&lock);
+    while (m->threads) {
+        thread_set *gone = m->threads;
+        m->threads = gone->next;
+        hm__cache_set_empty(&gone->set, m->layer.inner);
+        hm__cache_core->memory_free(gone, gone->bytes);
+    }
+}
+
+/* A thread ends: its set at i, if it has one, is emptied and waits for another. */
+static void set_leave(thread_record *record, uint32_t i)
+{
+    const hm_core *core = hm__cache_core;
+    core->lock(&lock);
+    cache_set *set = __atomic_load_n(&record->sets[i], __ATOMIC_RELAXED);
+    thread_set *s = set ? (thread_set *)((char *)set - offsetof(thread_set, set)) : NULL;
+    cache_malloc *m = s && object_hold(s->object) ? s->object : NULL;
+    if (s) {
+        set_detach(s, m ? &leaving : NULL);
+    }
+    core->unlock(&lock);
+    if (!m) {
+        return;
+    }
+    hm__cache_set_empty(set, m->layer.inner);
+    core->lock(&lock);
+    s->record = NULL;
+    core->unlock(&lock);
+    hm_malloc_release(&m->layer.base);
 }
 
 static void thread_exits(void *value)
 {
     const hm_core *core = hm__cache_core;
     thread_record *record = value;
-    core->lock(&lock);
     for (uint32_t i = 0; i < record->count; i++) {
-        cache_set *set = __atomic_load_n(&record->sets[i], __ATOMIC_RELAXED);
-        if (set) {
-            set_give_up((thread_set *)((char *)set - offsetof(thread_set, set)));
-        }
+        set_leave(record, i);
     }
-    core->unlock(&lock);
     core->memory_free(record->sets, record->count * sizeof(cache_set *));
     core->memory_free(record, sizeof *record);
 }
