@@ -94,6 +94,8 @@ const hm_core hm__core = {
     .subscribers_add = hm__subscribers_add,
     .subscribers_remove = hm__subscribers_remove,
     .subscribers_tell = hm__subscribers_tell,
+
+    .signal_count = hm__os_signal_count,
 };
 
 const hm_core *hm_core_table(void)

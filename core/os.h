@@ -97,6 +97,10 @@ void *hm__os_file_map(const char *path, size_t bytes);
 uint32_t hm__os_process_id(void);
 const char *hm__os_program(void); /* its name without folders; never NULL */
 
+/* From now on each arrival of a signal ("USR2", "SIGUSR2" or a number) adds one to *counter, which stays for good;
+   then the handler that was there before runs. 1, or 0: no such signal, or no more room. */
+int hm__os_signal_count(const char *name, uint32_t *counter);
+
 /* Modules: symbols stay out of the global scope, and the module is never unmapped. */
 void *hm__os_module_open(const char *path, char *why, size_t why_size);
 void *hm__os_module_symbol(void *module, const char *name);

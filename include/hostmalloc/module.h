@@ -235,6 +235,11 @@ struct hm_core {
                                     void *context);
     size_t (*subscribers_tell)(hm_subscribers *set,
                                hm_pressure pressure); /**< bytes given back in all */
+
+    /** From now on each arrival of a signal ("USR2", "SIGUSR2" or a number) adds one to *counter, atomically,
+        and then does what it did before, but for ending the process. @p counter stays valid for good.
+        1, or 0: no such signal, or no more room. */
+    int (*signal_count)(const char *name, uint32_t *counter);
 };
 
 HM_BEGIN_DECLS

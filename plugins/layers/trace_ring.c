@@ -81,8 +81,9 @@ trace_ring *hm__trace_ring_open(const hm_core *core, const trace_host *host)
                                     .started_ns = core->now_ns()};
     *ring->header = header;
     /* Last: a file whose magic is there has a whole header. */
-    __atomic_thread_fence(__ATOMIC_RELEASE);
-    memcpy(ring->header->magic, HM_TRACE_MAGIC, sizeof ring->header->magic);
+    uint64_t magic;
+    memcpy(&magic, HM_TRACE_MAGIC, sizeof magic);
+    __atomic_store_n((uint64_t *)(void *)ring->header->magic, magic, __ATOMIC_RELEASE);
     return ring;
 }
 
