@@ -3,6 +3,7 @@
 #include "finding_internal.h"
 
 #include "ledger_internal.h"
+#include "scope_internal.h"
 
 static debug_host *host_of(hm_debug *self)
 {
@@ -196,6 +197,28 @@ static hm_status malloc_since(
     return hm__debug_since(m->host, m, from, to, visit, context);
 }
 
+static hm_status host_scope_begin(hm_debug *self, uint32_t kind, hm_site *site)
+{
+    return hm__debug_scope_begin(host_of(self), NULL, kind, site);
+}
+
+static hm_status malloc_scope_begin(hm_debug *self, uint32_t kind, hm_site *site)
+{
+    const debug_malloc *m = malloc_of(self);
+    return hm__debug_scope_begin(m->host, m, kind, site);
+}
+
+static hm_status host_scope_end(hm_debug *self, uint32_t kind)
+{
+    return hm__debug_scope_end(host_of(self), NULL, kind);
+}
+
+static hm_status malloc_scope_end(hm_debug *self, uint32_t kind)
+{
+    const debug_malloc *m = malloc_of(self);
+    return hm__debug_scope_end(m->host, m, kind);
+}
+
 const hm_debug_vtbl hm__debug_ask_host = {.size = sizeof(hm_debug_vtbl),
                                           .report = host_report,
                                           .check = host_check,
@@ -203,7 +226,9 @@ const hm_debug_vtbl hm__debug_ask_host = {.size = sizeof(hm_debug_vtbl),
                                           .findings = host_findings,
                                           .snapshot = host_snapshot,
                                           .checkpoint = host_checkpoint,
-                                          .since = host_since};
+                                          .since = host_since,
+                                          .scope_begin = host_scope_begin,
+                                          .scope_end = host_scope_end};
 
 const hm_debug_vtbl hm__debug_ask_malloc = {.size = sizeof(hm_debug_vtbl),
                                             .report = malloc_report,
@@ -212,4 +237,6 @@ const hm_debug_vtbl hm__debug_ask_malloc = {.size = sizeof(hm_debug_vtbl),
                                             .findings = malloc_findings,
                                             .snapshot = malloc_snapshot,
                                             .checkpoint = malloc_checkpoint,
-                                            .since = malloc_since};
+                                            .since = malloc_since,
+                                            .scope_begin = malloc_scope_begin,
+                                            .scope_end = malloc_scope_end};

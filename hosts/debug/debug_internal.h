@@ -16,6 +16,7 @@
 typedef struct debug_host debug_host;
 typedef struct debug_malloc debug_malloc;
 typedef struct debug_thread debug_thread;
+typedef struct debug_scope debug_scope;
 
 /* What one writer counted for one site. Freed is kept apart from allocated, so that each is only ever added to. What is
    freed is not in one place, or compilers add both with a vector and pay for packing it. */
@@ -71,6 +72,9 @@ struct debug_thread {
     uint32_t id;  /* as the core counts threads */
     uint64_t low; /* the same, cut, as it goes into headers */
     debug_thread *next;
+    debug_scope *scopes; /* scope.c's; innermost last */
+    uint32_t scope_count;
+    uint32_t scope_room;
 };
 
 struct debug_malloc {
@@ -169,10 +173,12 @@ typedef struct debug_process {
 
 extern DEBUG_HIDDEN debug_process hm__debug;
 extern DEBUG_HIDDEN _Thread_local debug_thread *hm__debug_me;
+/* The same while the thread is in a scope, when hm__debug_me is NULL to keep it off the hot path. */
+extern DEBUG_HIDDEN _Thread_local debug_thread *hm__debug_scoped;
 
 /* process.c */
 hm_status hm__debug_start(hm_error *err);
-debug_thread *hm__debug_attach(void); /* hm__debug_me, made if need be; NULL: no memory */
+debug_thread *hm__debug_attach(void); /* hm__debug_self, made if need be; NULL: no memory */
 uint32_t hm__debug_number_take(debug_malloc *m); /* 0: none left; lock held */
 void hm__debug_number_give(uint32_t number);     /* lock held */
 debug_malloc *
@@ -258,6 +264,13 @@ hm_status hm__debug_describe_block(hm_malloc *self, const void *block, hm_block 
 hm_status hm__debug_walk(hm_malloc *self, hm_visit *visit, void *context);
 hm_status hm__debug_stats(hm_malloc *self, hm_stats *out);
 hm_status hm__debug_find(hm_malloc *self, const char *interface_name, void **out);
+
+/* The calling thread, in a scope or not; NULL: it was not here before. */
+static inline debug_thread *hm__debug_self(void)
+{
+    debug_thread *me = hm__debug_me;
+    return me ? me : hm__debug_scoped;
+}
 
 static inline debug_malloc *hm__debug_from(hm_malloc *self)
 {

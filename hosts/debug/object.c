@@ -275,7 +275,7 @@ hm_status hm__debug_malloc_reset(hm_malloc *self)
 void hm__debug_malloc_trim(hm_malloc *self)
 {
     debug_malloc *m = hm__debug_from(self);
-    const debug_thread *me = hm__debug_me;
+    const debug_thread *me = hm__debug_self();
     debug_book *book = m->book;
     if (!book && me && m->number < me->book_count) {
         book = me->books[m->number];

@@ -5,9 +5,11 @@
 #include "ledger_internal.h"
 #include "os.h"
 #include "quarantine_internal.h"
+#include "scope_internal.h"
 
 debug_process hm__debug;
 _Thread_local debug_thread *hm__debug_me;
+_Thread_local debug_thread *hm__debug_scoped;
 
 static _Thread_local uint32_t walk_depth;
 
@@ -43,7 +45,7 @@ static void fork_child(void *context)
         host->report.word = 0;
         for (debug_malloc *m = host->mallocs; m; m = m->next) {
             for (debug_book *book = m->books; book; book = book->next) {
-                if (book->thread && book->thread != hm__debug_me && book->evicting) {
+                if (book->thread && book->thread != hm__debug_self() && book->evicting) {
                     book->held_older = 0;
                     book->held_next = book->held_end - book->held_half;
                     book->evicting = 0;
@@ -88,6 +90,7 @@ static void thread_exit(void *value)
     hm__debug.core->unlock(&hm__debug.lock);
     hm__debug_walk_end();
     hm__debug_me = NULL;
+    hm__debug_scopes_free(me);
     hm__debug.core->memory_free(me->books, me->book_count * sizeof(debug_book *));
     hm__debug.core->memory_free(me, sizeof(*me));
 }
@@ -95,10 +98,11 @@ static void thread_exit(void *value)
 debug_thread *hm__debug_attach(void)
 {
     const hm_core *core = hm__debug.core;
-    if (hm__debug_me) {
-        return hm__debug_me;
+    debug_thread *me = hm__debug_self();
+    if (me) {
+        return me;
     }
-    debug_thread *me = core->memory_alloc(sizeof(*me));
+    me = core->memory_alloc(sizeof(*me));
     if (!me || core->thread_set(hm__debug.thread_key, me) != HM_OK) {
         core->memory_free(me, sizeof(*me));
         return NULL;
@@ -185,7 +189,7 @@ static void wait_for_evictions(void)
         for (debug_malloc *m = host->mallocs; m; m = m->next) {
             for (debug_book *book = m->books; book; book = book->next) {
                 while (__atomic_load_n(&book->evicting, __ATOMIC_SEQ_CST) &&
-                       book->thread != hm__debug_me) {
+                       book->thread != hm__debug_self()) {
                     hm__os_sleep_ns(1000);
                 }
             }

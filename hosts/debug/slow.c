@@ -7,6 +7,7 @@
 #include "finding_internal.h"
 #include "ledger_internal.h"
 #include "quarantine_internal.h"
+#include "scope_internal.h"
 
 static int is_shared(const debug_malloc *m)
 {
@@ -26,7 +27,8 @@ static debug_book *book_find(debug_malloc *m)
 /* The calling thread as it goes into headers. */
 static uint64_t thread_low(void)
 {
-    return hm__debug_me ? hm__debug_me->low : 0;
+    const debug_thread *me = hm__debug_self();
+    return me ? me->low : 0;
 }
 
 static uint32_t site_number(hm_site *site)
@@ -166,6 +168,10 @@ void *hm__debug_alloc_slow(debug_malloc *m,
                            hm_site *site,
                            int zeroed)
 {
+    if (hm__debug_scoped) {
+        site = hm__debug_scope_site(m, site);
+        hm__debug_scope_check(m, site);
+    }
     const uint32_t id = site_number(site);
     const int possible = alignment && !(alignment & (alignment - 1)) &&
                          size < DEBUG_BYTES_MAX && hm__debug_attach();
@@ -290,6 +296,7 @@ hm_status hm__debug_free_slow(debug_malloc *m,
                               hm_site *site,
                               int claimed)
 {
+    site = hm__debug_scope_site(m, site);
     const block_claim_opts opts = {.size = size,
                                    .alignment = alignment,
                                    .act = DEBUG_ACT_FREE,
@@ -429,6 +436,7 @@ void *hm__debug_realloc_slow(debug_malloc *m,
                              hm_site *site,
                              int claimed)
 {
+    site = hm__debug_scope_site(m, site);
     const block_claim_opts opts = {.size = old_size,
                                    .act = DEBUG_ACT_REALLOC,
                                    .to = DEBUG_MOVING,
@@ -440,6 +448,9 @@ void *hm__debug_realloc_slow(debug_malloc *m,
     const hm_status status = block_claim(m, block, &opts, &shape);
     void *fresh = NULL;
     if (status == HM_OK) {
+        if (size > shape.bytes) {
+            hm__debug_scope_check(m, site);
+        }
         fresh = realloc_within_limit(m, block, &shape, size, level, site);
         if (!fresh) {
             hm__block_map_set(&hm__debug.map, block, DEBUG_LIVE);

@@ -33,6 +33,9 @@ typedef struct hm_debug_site {
 /** Called per site; a value other than 0 ends it. May allocate. */
 typedef int hm_debug_visit(void *context, const hm_debug_site *site);
 
+#define HM_DEBUG_SCOPE_NOALLOC 1u /**< hm_debug_noalloc_begin() */
+#define HM_DEBUG_SCOPE_SITE    2u /**< hm_debug_site_begin() */
+
 /** The table behind an hm_debug. Any thread, any time. */
 typedef struct hm_debug_vtbl {
     size_t size; /**< sizeof(hm_debug_vtbl) as the implementer compiled it */
@@ -44,11 +47,17 @@ typedef struct hm_debug_vtbl {
     hm_status (*checkpoint)(hm_debug *self, uint32_t *mark);
     hm_status (*since)(
         hm_debug *self, uint32_t from, uint32_t to, hm_debug_visit *visit, void *context);
+    hm_status (*scope_begin)(hm_debug *self, uint32_t kind, hm_site *site);
+    hm_status (*scope_end)(hm_debug *self, uint32_t kind);
 } hm_debug_vtbl;
 
 struct hm_debug {
     const hm_debug_vtbl *vtbl;
 };
+
+/** 1 when @p debug answers a question that came after 1.0. */
+#define HM_DEBUG_ASKS(debug, slot) \
+    ((debug) && HM_HAS((debug)->vtbl, hm_debug_vtbl, slot) && (debug)->vtbl->slot)
 
 HM_BEGIN_DECLS
 
@@ -143,6 +152,57 @@ static inline hm_status hm_debug_since(
     hm_debug *debug, uint32_t from, uint32_t to, hm_debug_visit *visit, void *context)
 {
     return debug ? debug->vtbl->since(debug, from, to, visit, context) : HM_E_UNSUPPORTED;
+}
+
+/**
+ * From here to its end this thread must not allocate: an allocation, or a resize that grows a block, is a finding with
+ * both places, and goes on. Of a malloc: from that malloc alone. Scopes of all kinds nest, the same one too. Outside
+ * scopes nothing is slower for there being any; inside, every call takes the long way. A scope still open when its
+ * thread or its host ends does nothing more.
+ * @param site the scope's, for the report: HM_SITE
+ * @return HM_OK; HM_E_NOMEM; HM_E_UNSUPPORTED for NULL
+ * @threads any; the scope is the calling thread's
+ */
+static inline hm_status hm_debug_noalloc_begin(hm_debug *debug, hm_site *site)
+{
+    return HM_DEBUG_ASKS(debug, scope_begin)
+               ? debug->vtbl->scope_begin(debug, HM_DEBUG_SCOPE_NOALLOC, site)
+               : HM_E_UNSUPPORTED;
+}
+
+/**
+ * End the innermost no-allocation scope that this thread began with the same @p debug.
+ * @return HM_OK; HM_E_NOT_FOUND when there is none; HM_E_UNSUPPORTED for NULL
+ * @threads any
+ */
+static inline hm_status hm_debug_noalloc_end(hm_debug *debug)
+{
+    return HM_DEBUG_ASKS(debug, scope_end)
+               ? debug->vtbl->scope_end(debug, HM_DEBUG_SCOPE_NOALLOC)
+               : HM_E_UNSUPPORTED;
+}
+
+/**
+ * From here to its end what this thread allocates, resizes and frees is attributed to @p site: for wrappers, which
+ * hand on their caller's place. Of nested ones the innermost holds, so a wrapper that calls another one through its own
+ * scope passes the site it was given. The rest is as with hm_debug_noalloc_begin().
+ * @param site NULL: to no place
+ * @threads any; the scope is the calling thread's
+ */
+static inline hm_status hm_debug_site_begin(hm_debug *debug, hm_site *site)
+{
+    return HM_DEBUG_ASKS(debug, scope_begin)
+               ? debug->vtbl->scope_begin(debug, HM_DEBUG_SCOPE_SITE, site)
+               : HM_E_UNSUPPORTED;
+}
+
+/** End the innermost site scope that this thread began with the same @p debug; answers as hm_debug_noalloc_end().
+    @threads any */
+static inline hm_status hm_debug_site_end(hm_debug *debug)
+{
+    return HM_DEBUG_ASKS(debug, scope_end)
+               ? debug->vtbl->scope_end(debug, HM_DEBUG_SCOPE_SITE)
+               : HM_E_UNSUPPORTED;
 }
 
 HM_END_DECLS
