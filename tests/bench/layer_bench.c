@@ -197,6 +197,7 @@ static int read_arguments(int argc, char **argv)
 int main(int argc, char **argv)
 {
     char text[128];
+    hm_error err = {0};
     if (argc == 5 && strcmp(argv[1], "--loop") == 0) {
         return layer_loop(argv[2], atoi(argv[3]), strtoull(argv[4], NULL, 10));
     }
@@ -208,6 +209,10 @@ int main(int argc, char **argv)
     snprintf(text, sizeof text, "%u processes of %u repeats, %llu steps each",
              plan.processes, plan.repeats, (unsigned long long)plan.steps);
     measure_head("layer_bench", text);
+    if (hm_registry_load(plan.pass, &err) != HM_OK) {
+        hm_error_print(&err);
+        return 2;
+    }
     for (size_t i = 0; i < COUNT(stages); i++) {
         size_t had = 0;
         for (unsigned p = 0; p < plan.processes; p++, had += plan.repeats) {
