@@ -68,15 +68,13 @@ static void *plain_alloc(hm_malloc *self, size_t size, hm_level level)
 static void plain_free(hm_malloc *self, void *block)
 {
     (void)self;
-    GIVEN(block);
-    mi_free(block);
+    give(block);
 }
 
 static void plain_free_sized(hm_malloc *self, void *block, size_t size)
 {
     (void)self, (void)size;
-    GIVEN(block);
-    mi_free(block);
+    give(block);
 }
 
 static void *
@@ -105,10 +103,9 @@ static void *plain_realloc(hm_malloc *self,
 {
     (void)self, (void)old_size, (void)level, (void)site;
     const int saved = errno;
-    GIVEN(block);
-    void *moved = shrunk_or(mi_realloc(block, at_least_smallest(size)), block, size);
+    void *moved = traded(block, mi_realloc(block, at_least_smallest(size)));
     errno = saved;
-    return taken(moved);
+    return shrunk_or(moved, block, size);
 }
 
 static void *plain_alloc_zeroed(
@@ -126,7 +123,7 @@ static void *plain_alloc_aligned(
     hm_malloc *self, size_t size, size_t alignment, hm_level level, hm_site *site)
 {
     (void)site;
-    if (!alignment_is_sane(size, alignment)) {
+    if (!is_power_of_two(alignment)) {
         return NULL;
     }
     if (alignment <= SMALLEST) {
@@ -168,7 +165,7 @@ static size_t plain_good_size(hm_malloc *self, size_t size)
 static void plain_trim(hm_malloc *self)
 {
     (void)self;
-    mi_collect(true);
+    quietly(mi_collect(true));
 }
 
 static void object_close(hm_malloc *self)
@@ -186,8 +183,7 @@ static void *allocator_alloc(void *context, size_t bytes)
 static void allocator_release(void *context, void *block, size_t bytes)
 {
     (void)context, (void)bytes;
-    GIVEN(block);
-    mi_free(block);
+    give(block);
 }
 
 static const hm_allocator allocator = {

@@ -77,11 +77,19 @@ static void thread_exits(void *value)
     core->memory_free(mine, sizeof *mine);
 }
 
+/* What the heap still holds goes to the default heap, pages without a block too, and those nobody takes out again
+   before they are needed there: they are given back first. */
+static void heap_delete(mi_heap_t *heap)
+{
+    quietly(mi_heap_collect(heap, false));
+    quietly(mi_heap_delete(heap));
+}
+
 static void delete_released(mi_object *m)
 {
     while (m) {
         mi_object *next = m->next;
-        mi_heap_delete(m->heap);
+        heap_delete(m->heap);
         hm__mimalloc_core->memory_free(m, sizeof *m);
         m = next;
     }
@@ -109,7 +117,7 @@ static int heap_make(mi_object *m)
         return 0;
     }
     thread_heaps *mine = list_of_this_thread();
-    mi_heap_t *heap = mine ? mi_heap_new() : NULL;
+    mi_heap_t *heap = mine ? taken(mi_heap_new()) : NULL;
     if (!heap) {
         return 0;
     }
@@ -153,11 +161,9 @@ static void *own_realloc(hm_malloc *self,
     (void)old_size, (void)level, (void)site;
     const int saved = errno;
     mi_heap_t *heap = object_from(self)->heap;
-    GIVEN(block);
-    void *moved =
-        shrunk_or(mi_heap_realloc(heap, block, at_least_smallest(size)), block, size);
+    void *moved = traded(block, mi_heap_realloc(heap, block, at_least_smallest(size)));
     errno = saved;
-    return taken(moved);
+    return shrunk_or(moved, block, size);
 }
 
 static void *own_alloc_zeroed(
@@ -175,7 +181,7 @@ static void *own_alloc_aligned(
     hm_malloc *self, size_t size, size_t alignment, hm_level level, hm_site *site)
 {
     (void)site;
-    if (!alignment_is_sane(size, alignment)) {
+    if (!is_power_of_two(alignment)) {
         return NULL;
     }
     if (alignment <= SMALLEST) {
@@ -226,7 +232,7 @@ int hm__mimalloc_heap_drop(mi_object *m)
     }
     core->unlock(&lists_lock);
     if (heap) {
-        mi_heap_delete(heap);
+        heap_delete(heap);
     }
     return done;
 }

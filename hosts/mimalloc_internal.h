@@ -16,8 +16,8 @@
 /* Below this mimalloc aligns to 8 only. */
 #define SMALLEST ((size_t)16)
 
-/* libmimalloc is not instrumented: without these a race detector takes memory that one thread frees and another
-   then gets for a race. By range, because what is freed as one block may come back as part of another. */
+/* Every block comes through taken(), goes through give(), and is traded for another through traded(); what else
+   mimalloc does to memory it does quietly(). */
 #if defined(__SANITIZE_THREAD__)
 #define UNDER_TSAN 1
 #elif defined(__has_feature)
@@ -25,11 +25,27 @@
 #define UNDER_TSAN 1
 #endif
 #endif
-#ifdef UNDER_TSAN
-#include <string.h>
+#ifndef UNDER_TSAN
+#define taken(call)         (call)
+#define traded(block, call) (call)
+#define quietly(call)       (call)
+static inline void give(void *block)
+{
+    mi_free(block);
+}
+#else
+/* libmimalloc is not instrumented, so a race detector sees neither how memory passes from the thread that frees it to
+   the one that gets it, nor why mimalloc may copy and clear: it is told the first, and not shown the second. Told
+   by range, because what is freed as one block may come back as part of another. */
 void __tsan_acquire(void *address);
 void __tsan_release(void *address);
+void AnnotateIgnoreReadsBegin(const char *file, int line);
+void AnnotateIgnoreReadsEnd(const char *file, int line);
+void AnnotateIgnoreWritesBegin(const char *file, int line);
+void AnnotateIgnoreWritesEnd(const char *file, int line);
+
 #define TSAN_RANGE ((uintptr_t)1 << 25) /* a segment of mimalloc 2.x */
+
 static inline void tsan_tell(void (*tell)(void *), void *block)
 {
     const uintptr_t end = (uintptr_t)block + mi_usable_size(block);
@@ -38,35 +54,29 @@ static inline void tsan_tell(void (*tell)(void *), void *block)
         tell((void *)at);
     }
 }
-#define GIVEN(block) tsan_tell(__tsan_release, block)
-static inline void *taken(void *block)
+
+static inline void tsan_look_away(void)
 {
+    AnnotateIgnoreReadsBegin(__FILE__, __LINE__);
+    AnnotateIgnoreWritesBegin(__FILE__, __LINE__);
+}
+
+static inline void *tsan_look_again(void *block)
+{
+    AnnotateIgnoreWritesEnd(__FILE__, __LINE__);
+    AnnotateIgnoreReadsEnd(__FILE__, __LINE__);
     tsan_tell(__tsan_acquire, block);
     return block;
 }
-/* What mimalloc itself copies and clears is seen as well, and before the block can be marked as taken. */
-static inline void *cleared(void *block, size_t size)
+
+#define taken(call)         tsan_look_again((tsan_look_away(), (call)))
+#define traded(block, call) (tsan_tell(__tsan_release, block), taken(call))
+#define quietly(call)       (tsan_look_away(), (call), (void)tsan_look_again(NULL))
+static inline void give(void *block)
 {
-    return block ? memset(taken(block), 0, size) : NULL;
+    tsan_tell(__tsan_release, block);
+    quietly(mi_free(block));
 }
-static inline void *moved_to(void *fresh, void *block, size_t size)
-{
-    if (fresh && block) {
-        const size_t had = mi_usable_size(block);
-        memcpy(taken(fresh), block, had < size ? had : size);
-        GIVEN(block);
-        mi_free(block);
-    }
-    return fresh;
-}
-#define mi_zalloc(size)            cleared(mi_malloc(size), size)
-#define mi_heap_zalloc(heap, size) cleared(mi_heap_malloc(heap, size), size)
-#define mi_realloc(block, size)    moved_to(mi_malloc(size), block, size)
-#define mi_heap_realloc(heap, block, size) \
-    moved_to(mi_heap_malloc(heap, size), block, size)
-#else
-#define GIVEN(block) ((void)0)
-#define taken(block) (block)
 #endif
 
 typedef struct mi_object {
@@ -91,11 +101,9 @@ static inline size_t at_least_smallest(size_t size)
     return size < SMALLEST ? SMALLEST : size;
 }
 
-/* mimalloc adds the alignment to the size without looking. */
-static inline int alignment_is_sane(size_t size, size_t alignment)
+static inline int is_power_of_two(size_t n)
 {
-    return alignment && !(alignment & (alignment - 1)) && size <= PTRDIFF_MAX &&
-           alignment <= PTRDIFF_MAX - size;
+    return n && !(n & (n - 1));
 }
 
 /* mimalloc moves a block that shrinks to less than half, and may find no memory then: the old block is large

@@ -207,6 +207,9 @@ static void block__of_a_bad_alignment_is_refused(subject *s)
         void *block = hm_alloc_aligned(s->m, 100, vast[i]);
         assert_true(is_aligned(block, vast[i])); /* refused, or kept to the letter */
         assert_int_equal(hm_free(s->m, block), HM_OK);
+        assert_null(hm_alloc_aligned(s->m, SIZE_MAX / 2 - 100, vast[i]));
+        assert_null(hm_alloc_aligned(s->m, SIZE_MAX / 2 + 100, vast[i]));
+        assert_null(hm_alloc_aligned(s->m, SIZE_MAX - vast[i] + 100, vast[i]));
     }
 }
 

@@ -7,21 +7,22 @@
 #include <stdlib.h>
 
 static const kind kinds[] = {
-    {"plain", 0, 0},
-    {"threadsafe", HM_MALLOC_THREADSAFE, 0},
-    {"one thread", HM_MALLOC_ONE_THREAD, 0},
-    {"scoped", HM_MALLOC_SCOPED, 0},
-    {"scoped threadsafe", HM_MALLOC_SCOPED | HM_MALLOC_THREADSAFE, 0},
-    {"scoped one thread", HM_MALLOC_SCOPED | HM_MALLOC_ONE_THREAD, 0},
-    {"exact", HM_MALLOC_EXACT, 0},
-    {"exact threadsafe", HM_MALLOC_EXACT | HM_MALLOC_THREADSAFE, 0},
+    {"plain", 0, 0, 0},
+    {"threadsafe", HM_MALLOC_THREADSAFE, 0, 0},
+    {"one thread", HM_MALLOC_ONE_THREAD, 0, 0},
+    {"one thread, long used", HM_MALLOC_ONE_THREAD, 0, 1000},
+    {"scoped", HM_MALLOC_SCOPED, 0, 0},
+    {"scoped threadsafe", HM_MALLOC_SCOPED | HM_MALLOC_THREADSAFE, 0, 0},
+    {"scoped one thread", HM_MALLOC_SCOPED | HM_MALLOC_ONE_THREAD, 0, 0},
+    {"exact", HM_MALLOC_EXACT, 0, 0},
+    {"exact threadsafe", HM_MALLOC_EXACT | HM_MALLOC_THREADSAFE, 0, 0},
     {"exact scoped threadsafe", HM_MALLOC_EXACT | HM_MALLOC_SCOPED | HM_MALLOC_THREADSAFE,
-     0},
-    {"limited", 0, (size_t)1 << 30},
+     0, 0},
+    {"limited", 0, (size_t)1 << 30, 0},
     {"limited scoped threadsafe", HM_MALLOC_SCOPED | HM_MALLOC_THREADSAFE,
-     (size_t)1 << 30},
-    {"executable", HM_MALLOC_EXECUTABLE, 0},
-    {"executable threadsafe", HM_MALLOC_EXECUTABLE | HM_MALLOC_THREADSAFE, 0},
+     (size_t)1 << 30, 0},
+    {"executable", HM_MALLOC_EXECUTABLE, 0, 0},
+    {"executable threadsafe", HM_MALLOC_EXECUTABLE | HM_MALLOC_THREADSAFE, 0, 0},
 };
 
 static subject now;
@@ -49,11 +50,34 @@ hm_malloc *malloc_with(subject *s, uint32_t flags, size_t limit)
     return m;
 }
 
+static void use(hm_malloc *m, unsigned times)
+{
+    for (unsigned i = 0; i < times; i++) {
+        void *block = hm_alloc(m, i % 1000);
+        assert_non_null(block);
+        assert_int_equal(hm_free(m, block), HM_OK);
+    }
+}
+
 hm_malloc *sibling(subject *s)
 {
     hm_malloc *m = malloc_with(s, s->kind->flags, s->kind->limit);
     assert_non_null(m);
+    use(m, s->kind->used);
     return m;
+}
+
+long resident_pages(void)
+{
+    long size = 0, resident = 0;
+    FILE *f = fopen("/proc/self/statm", "r");
+    if (f) {
+        if (fscanf(f, "%ld %ld", &size, &resident) != 2) {
+            resident = 0;
+        }
+        fclose(f);
+    }
+    return resident;
 }
 
 typedef struct errand {
@@ -87,6 +111,7 @@ static int subject_open(const char *spec, const kind *k)
         return -1;
     }
     now.m = malloc_with(&now, k->flags, k->limit);
+    use(now.m, now.m ? k->used : 0);
     return 0;
 }
 
@@ -136,9 +161,10 @@ int main(int argc, char **argv)
         size_t count;
         int once; /* not about the kind of malloc */
     } topics[] = {
-        {block_cases, block_case_count, 0},       {realloc_cases, realloc_case_count, 0},
-        {query_cases, query_case_count, 0},       {object_cases, object_case_count, 0},
-        {contract_cases, contract_case_count, 0}, {host_cases, host_case_count, 1},
+        {block_cases, block_case_count, 0},   {realloc_cases, realloc_case_count, 0},
+        {query_cases, query_case_count, 0},   {object_cases, object_case_count, 0},
+        {ending_cases, ending_case_count, 0}, {contract_cases, contract_case_count, 0},
+        {host_cases, host_case_count, 1},
     };
     size_t most = 0;
     for (size_t t = 0; t < COUNT(topics); t++) {

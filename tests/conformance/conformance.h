@@ -16,6 +16,7 @@ typedef struct kind {
     const char *label;
     uint32_t flags;
     size_t limit;
+    unsigned used; /* allocations that come and go before the case */
 } kind;
 
 /* What a case runs on: opened before it, given up after it. */
@@ -38,9 +39,9 @@ typedef struct test_case {
     }
 
 extern const test_case block_cases[], realloc_cases[], query_cases[], object_cases[],
-    contract_cases[], host_cases[];
+    ending_cases[], contract_cases[], host_cases[];
 extern const size_t block_case_count, realloc_case_count, query_case_count,
-    object_case_count, contract_case_count, host_case_count;
+    object_case_count, ending_case_count, contract_case_count, host_case_count;
 
 /* Does this object judge what it is asked to free? */
 static inline int is_checked(const subject *s)
@@ -62,6 +63,9 @@ hm_malloc *malloc_with(subject *s, uint32_t flags, size_t limit);
 
 /* Run on a thread of its own, to the end. */
 void on_another_thread(void (*run)(void *context), void *context);
+
+/* Of this process, in memory. */
+long resident_pages(void);
 
 static inline int is_aligned(const void *block, size_t alignment)
 {

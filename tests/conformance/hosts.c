@@ -2,6 +2,8 @@
 /* What a host answers for itself: pages, memory load, subscribers, references. */
 #include "conformance.h"
 
+#include "memory_internal.h"
+
 static void host__has_a_whole_table(subject *s)
 {
     hm_error err = {0};
@@ -23,6 +25,22 @@ static void host__opens_twice(subject *s)
     hm_malloc_release(m);
     hm_host_release(other);
     hm_host_release(NULL);
+}
+
+static void host__leaves_nothing_behind(subject *s)
+{
+    size_t before = 0;
+    for (int round = 0; round < 200; round++) {
+        hm_host *host = NULL;
+        hm_malloc *m = NULL;
+        assert_int_equal(hm_host_open(s->spec, &host, NULL), HM_OK);
+        assert_int_equal(hm_host_create_malloc(host, NULL, 0, &m, NULL), HM_OK);
+        assert_int_equal(hm_free(m, hm_alloc(m, 100)), HM_OK);
+        hm_host_release(host);
+        hm_malloc_release(m);
+        before = round == 20 ? hm__memory_in_use() : before;
+    }
+    assert_true(hm__memory_in_use() <= before + 1024);
 }
 
 static void host__makes_a_malloc_without_options(subject *s)
@@ -111,6 +129,7 @@ static void host__finds_no_unknown_interface(subject *s)
 const test_case host_cases[] = {
     CASE(host__has_a_whole_table),
     CASE(host__opens_twice),
+    CASE(host__leaves_nothing_behind),
     CASE(host__makes_a_malloc_without_options),
     CASE(host__reserves_commits_protects_and_frees_pages),
     CASE(host__knows_the_memory_load),

@@ -54,6 +54,28 @@ static void size_of__is_answered_by_a_sibling(subject *s)
     hm_malloc_release(other);
 }
 
+/* Whatever kind they are; but a checking object is not made to look at what it does not know. */
+static void size_of__is_answered_by_any_kind(subject *s)
+{
+    static const uint32_t flags[] = {0, HM_MALLOC_ONE_THREAD, HM_MALLOC_SCOPED,
+                                     HM_MALLOC_EXACT};
+    void *block = hm_alloc(s->m, 200);
+    const size_t usable = hm_size_of(s->m, block);
+    for (size_t i = 0; i < COUNT(flags); i++) {
+        hm_malloc *other = malloc_with(s, flags[i], 0);
+        const int is_judge = (other->flags & HM_MALLOC_DEBUG) != 0;
+        const size_t seen = hm_size_of(other, block);
+        assert_true(seen == usable || (is_judge && seen == 0));
+        void *others = hm_alloc(other, 300);
+        const size_t theirs = hm_size_of(s->m, others);
+        assert_true(theirs == hm_size_of(other, others) ||
+                    (is_checked(s) && theirs == 0));
+        assert_int_equal(hm_free(other, others), HM_OK);
+        hm_malloc_release(other);
+    }
+    assert_int_equal(hm_free(s->m, block), HM_OK);
+}
+
 static void good_size__is_had(subject *s)
 {
     size_t before = 0;
@@ -257,6 +279,7 @@ const test_case query_cases[] = {
     CASE(size_of__is_at_least_what_was_asked),
     CASE(size_of__bytes_are_the_callers),
     CASE(size_of__is_answered_by_a_sibling),
+    CASE(size_of__is_answered_by_any_kind),
     CASE(good_size__is_had),
     CASE(good_size__never_wraps),
     CASE(owns__is_right_or_cannot_tell),
