@@ -1,20 +1,18 @@
 /* SPDX-License-Identifier: MIT */
 /* The jemalloc host: blocks from the system's jemalloc, 5.0 or later.
  *
- * Always a module: libjemalloc.so defines malloc, and linked to a program it would replace libc's for the whole process.
- * The core opens modules with RTLD_LOCAL, so its malloc never enters the global scope.
- *
- * Debian's library wants 2.6 KiB of static thread-local storage, more than glibc keeps for libraries that are opened late.
- * Opening the host is then refused with the loader's reason, and works in a process started with
- * GLIBC_TUNABLES=glibc.rtld.optional_static_tls=4096, or linked to a jemalloc built with --disable-initial-exec-tls.
+ * libjemalloc.so defines malloc, and linked to a program it would replace libc's for the whole process. So it is loaded
+ * when a host is opened, with local symbols (jemalloc_library.c): its malloc never enters the global scope, and where
+ * it cannot be loaded that is what open says. Debian's wants 2.6 KiB of static thread-local storage, more than glibc
+ * keeps for libraries that come late, unless the process was started with
+ * GLIBC_TUNABLES=glibc.rtld.optional_static_tls=4096.
  *
  * Plain objects are jemalloc behind a table. Objects that must know their blocks (scoped, exact, limited) are the core's
  * wrapping malloc over the same two functions (exact.c). */
 #include "exact_internal.h"
+#include "jemalloc_internal.h"
 
 #include <errno.h>
-
-#include <jemalloc/jemalloc.h>
 
 /* Below this jemalloc aligns to 8 only. */
 #define SMALLEST ((size_t)16)
@@ -87,11 +85,10 @@ static void object_release(hm_malloc *self)
     }
 }
 
-/* mallocx and dallocx throughout: malloc and free in a module opened late are the program's, not the library's. */
 static void *plain_alloc(hm_malloc *self, size_t size, hm_level level)
 {
     (void)self, (void)level;
-    return taken(mallocx(at_least_smallest(size), 0));
+    return taken(hm__jemalloc.mallocx(at_least_smallest(size), 0));
 }
 
 static void plain_free(hm_malloc *self, void *block)
@@ -100,7 +97,7 @@ static void plain_free(hm_malloc *self, void *block)
     if (block) {
         const int kept = errno;
         GIVEN(block);
-        dallocx(block, 0);
+        hm__jemalloc.dallocx(block, 0);
         errno = kept;
     }
 }
@@ -111,7 +108,7 @@ static void plain_free_sized(hm_malloc *self, void *block, size_t size)
     if (block) {
         const int kept = errno;
         GIVEN(block);
-        sdallocx(block, at_least_smallest(size), 0);
+        hm__jemalloc.sdallocx(block, at_least_smallest(size), 0);
         errno = kept;
     }
 }
@@ -129,8 +126,8 @@ static void *plain_realloc(hm_malloc *self,
     }
     const int kept = errno;
     GIVEN(block);
-    void *moved = rallocx(block, at_least_smallest(size), 0);
-    if (!moved && size <= sallocx(block, 0)) {
+    void *moved = hm__jemalloc.rallocx(block, at_least_smallest(size), 0);
+    if (!moved && size <= hm__jemalloc.sallocx(block, 0)) {
         moved = block; /* no memory to move to, but a shrink never fails */
     }
     errno = kept;
@@ -145,7 +142,7 @@ static void *plain_alloc_zeroed(
     if (__builtin_mul_overflow(count, size, &bytes)) {
         return NULL;
     }
-    return taken(mallocx(at_least_smallest(bytes), MALLOCX_ZERO));
+    return taken(hm__jemalloc.mallocx(at_least_smallest(bytes), MALLOCX_ZERO));
 }
 
 static void *plain_alloc_aligned(
@@ -156,12 +153,12 @@ static void *plain_alloc_aligned(
         alignment > PTRDIFF_MAX - size) {
         return NULL;
     }
-    return taken(mallocx(at_least_smallest(size), MALLOCX_ALIGN(alignment)));
+    return taken(hm__jemalloc.mallocx(at_least_smallest(size), MALLOCX_ALIGN(alignment)));
 }
 
 static size_t plain_size(const void *block)
 {
-    return sallocx(block, 0);
+    return hm__jemalloc.sallocx(block, 0);
 }
 
 /* A block may be a wrapped sibling's, which starts behind a header: jemalloc must not be asked about it. */
@@ -176,7 +173,7 @@ static size_t plain_size_of(hm_malloc *self, const void *block)
 static size_t plain_good_size(hm_malloc *self, size_t size)
 {
     (void)self;
-    const size_t good = nallocx(at_least_smallest(size), 0);
+    const size_t good = hm__jemalloc.nallocx(at_least_smallest(size), 0);
     return good < size ? size : good;
 }
 
@@ -184,8 +181,8 @@ static void plain_trim(hm_malloc *self)
 {
     (void)self;
     const int kept = errno;
-    mallctl("thread.tcache.flush", NULL, NULL, NULL, 0);
-    mallctl("arena." ALL_ARENAS ".purge", NULL, NULL, NULL, 0);
+    hm__jemalloc.mallctl("thread.tcache.flush", NULL, NULL, NULL, 0);
+    hm__jemalloc.mallctl("arena." ALL_ARENAS ".purge", NULL, NULL, NULL, 0);
     errno = kept;
 }
 
@@ -193,14 +190,14 @@ static void plain_trim(hm_malloc *self)
 static void *allocator_alloc(void *context, size_t bytes)
 {
     (void)context;
-    return taken(mallocx(at_least_smallest(bytes), 0));
+    return taken(hm__jemalloc.mallocx(at_least_smallest(bytes), 0));
 }
 
 static void allocator_release(void *context, void *block, size_t bytes)
 {
     (void)context;
     GIVEN(block);
-    sdallocx(block, at_least_smallest(bytes), 0);
+    hm__jemalloc.sdallocx(block, at_least_smallest(bytes), 0);
 }
 
 static const hm_allocator allocator = {.size = sizeof(hm_allocator),
@@ -260,6 +257,10 @@ host_open(const hm_option_values *values, hm_host *inner, hm_host **out, hm_erro
 {
     (void)values, (void)inner;
     *out = NULL;
+    const hm_status status = hm__jemalloc_load(core, err);
+    if (status != HM_OK) {
+        return status;
+    }
     je_host *host = core->memory_alloc(sizeof *host);
     if (!host) {
         return core->error_set(err, HM_E_NOMEM, "host:jemalloc",

@@ -41,6 +41,7 @@ static void jemalloc__opened_late_is_refused_in_words(void **state)
     assert_null(late);
     assert_non_null(strstr(err.where, "jemalloc"));
     assert_non_null(strstr(err.what, "static TLS"));
+    assert_non_null(strstr(err.what, "GLIBC_TUNABLES="));
     assert_int_equal(hm_host_open("debug+jemalloc", &late, &err), HM_E_OS);
     assert_int_equal(hm_host_open("default", &late, &err), HM_OK);
     hm_host_release(late);
