@@ -1,101 +1,83 @@
 /* SPDX-License-Identifier: MIT */
-/* A host of your own: two functions over one array, a description with an option, and it stands in a spec beside
- * the hosts that ship. Put into a shared library that exports hm_module_describe, the same code is a module. */
-#include <stdio.h>
+/* A host of your own, as a module: two functions, a description with an option, and one exported function. Put your
+ * allocator where this has libc's; name it, and the file hm_host_NAME.so, as you like. It needs the installed headers
+ * and links nothing of hostmalloc. A program can do without the module: hm_registry_add(&info, &err).
+ *
+ *     cc -shared -fPIC own_host.c -o hm_host_own_host.so
+ *     hostmalloc check ./hm_host_own_host.so */
+#include <stdlib.h>
+#include <string.h>
 
-#include <hostmalloc/hostmalloc.h>
+#include <hostmalloc/module.h>
 
-/* The allocator: takes from the front of an array and gives nothing back. */
-static union {
-    long double align;
-    char bytes[64 * 1024];
-} array;
-static size_t array_used;
-static size_t array_size;
+static const hm_core *core;
 
-static void *array_alloc(void *context, size_t bytes)
+/* The allocator: libc's, and what is freed is overwritten, so that late uses show. */
+static unsigned char poison;
+
+static void *own_alloc(void *context, size_t bytes)
 {
-    const size_t align = sizeof(long double);
-    void *block = NULL;
     (void)context;
-    if (bytes <= array_size - array_used) {
-        block = array.bytes + array_used;
-        array_used += (bytes + align - 1) / align * align;
-        array_used = array_used < array_size ? array_used : array_size;
-    }
-    return block;
+    return malloc(bytes);
 }
 
-static void array_release(void *context, void *block, size_t bytes)
+static void own_release(void *context, void *block, size_t bytes)
 {
-    (void)context, (void)block, (void)bytes;
+    memset(block, *(unsigned char *)context, bytes);
+    free(block);
 }
 
-/* The description: what users write after "array:", and how one is made. The core adds a header, and with it
-   sizes, alignment, ownership, scopes and limits. */
+/* What users write after "own_host:", and how one is made. The core adds a header to each block, and with it sizes,
+   alignment, ownership, zeroing, scopes, limits, walking and statistics. */
 static hm_status
-array_open(const hm_option_values *values, hm_host *inner, hm_host **out, hm_error *err)
+own_open(const hm_option_values *values, hm_host *inner, hm_host **out, hm_error *err)
 {
-    static const hm_allocator allocator = {
-        .size = sizeof(allocator), .alloc = array_alloc, .release = array_release};
-    const hm_core *const core = hm_core_table();
-    (void)inner;
-    array_size = (size_t)core->option_number(values, "size");
-    if (array_size > sizeof(array)) {
-        return core->error_set(err, HM_E_INVALID, "host:array",
-                               "size %zu, expected at most %zu", array_size,
-                               sizeof(array));
+    static const hm_allocator allocator = {.size = sizeof(allocator),
+                                           .context = &poison,
+                                           .alloc = own_alloc,
+                                           .release = own_release,
+                                           .flags = HM_ALLOCATOR_THREADSAFE};
+    const uint64_t byte = core->option_number(values, "poison");
+    (void)inner; /* a layer's */
+    *out = NULL;
+    if (byte > 255) {
+        return core->error_set(err, HM_E_INVALID, "host:own_host",
+                               "poison is %llu, expected 0 to 255",
+                               (unsigned long long)byte);
     }
-    return core->wrap_host(&allocator, "array", out, err);
+    poison = (unsigned char)byte;
+    return core->wrap_host(&allocator, "own_host", out, err);
 }
 
-static const hm_option array_size_option = {.size = sizeof(hm_option),
-                                            .name = "size",
-                                            .type = HM_OPTION_BYTES,
-                                            .fallback = "64K",
-                                            .help = "bytes of the array to use"};
-static const hm_option *const array_options[] = {&array_size_option};
-static const hm_host_info array_info = {.size = sizeof(hm_host_info),
-                                        .abi = HM_ABI,
-                                        .kind = HM_KIND_HOST,
-                                        .name = "array",
-                                        .summary = "blocks from one array",
-                                        .version = "1",
-                                        .options = array_options,
-                                        .option_count = 1,
-                                        .open = array_open};
+static const hm_option poison_option = {.size = sizeof(hm_option),
+                                        .name = "poison",
+                                        .type = HM_OPTION_NUMBER,
+                                        .fallback = "165",
+                                        .help =
+                                            "the byte that freed blocks are filled with"};
+static const hm_option *const options[] = {&poison_option};
 
-static int fill(const char *spec)
+static const hm_host_info info = {.size = sizeof(hm_host_info),
+                                  .abi = HM_ABI,
+                                  .kind = HM_KIND_HOST,
+                                  .name = "own_host",
+                                  .summary = "blocks from libc, overwritten when freed",
+                                  .version = "1",
+                                  .options = options,
+                                  .option_count = 1,
+                                  .open = own_open};
+static const hm_host_info *const infos[] = {&info};
+
+/* Says who it is, and no more. */
+HM_MODULE_EXPORT hm_status hm_module_describe(const hm_core *from,
+                                              const hm_host_info *const **list,
+                                              size_t *count)
 {
-    hm_host *host = NULL;
-    hm_malloc *m = NULL;
-    hm_error err;
-    int blocks = 0;
-    if (hm_host_open(spec, &host, &err) != HM_OK ||
-        hm_host_create_malloc(host, "filler", HM_MALLOC_SCOPED, &m, &err) != HM_OK) {
-        hm_error_print(&err);
-        hm_host_release(host);
-        return 1;
+    if (from->abi >> 16 != HM_ABI_MAJOR) {
+        return HM_E_ABI;
     }
-    while (hm_alloc(m, 1000)) {
-        blocks++;
-    }
-    printf("%s: full after %d blocks\n", spec, blocks);
-    hm_malloc_release(m); /* scoped: its blocks go with it */
-    hm_host_release(host);
-    return 0;
+    core = from;
+    *list = infos;
+    *count = 1;
+    return HM_OK;
 }
-
-int main(void)
-{
-    hm_error err;
-    if (hm_registry_add(&array_info, &err) != HM_OK) {
-        hm_error_print(&err);
-        return 1;
-    }
-    return fill("array:size=16K");
-}
-
-/* $ own_host
- * array:size=16K: full after 15 blocks
- */
