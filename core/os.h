@@ -39,6 +39,8 @@ int hm__os_pages_decommit(void *pages,
                           size_t bytes); /* contents are gone; storage goes back */
 int hm__os_pages_protect(void *pages, size_t bytes, uint32_t protection);
 int hm__os_pages_reset(void *pages, size_t bytes); /* contents may go */
+int hm__os_is_mapped(
+    const void *address); /* 1 when its page is part of some mapping; never faults */
 
 /* Time, entropy, output. */
 uint64_t hm__os_now_ns(void);

@@ -262,6 +262,17 @@ void hm__os_list_folder(const char *folder,
     closedir(open_folder);
 }
 
+int hm__os_is_mapped(const void *address)
+{
+    const int kept = errno;
+    const size_t page = hm__os()->page_size;
+    const int known = msync((void *)((uintptr_t)address & ~(uintptr_t)(page - 1)), page,
+                            MS_ASYNC) == 0 ||
+                      errno != ENOMEM;
+    errno = kept;
+    return known;
+}
+
 int hm__os_file_exists(const char *path)
 {
     struct stat found;

@@ -328,6 +328,24 @@ static void debug__closed_is_drained(void **state)
     assert_non_null(strstr(f.text, "double free"));
 }
 
+static void debug__executable_blocks_are_the_inner_hosts_affair(void **state)
+{
+    debug_fixture f;
+    hm_malloc *m;
+    (void)state;
+    fixture_open(&f, "", 0);
+    assert_int_equal(
+        hm_host_create_malloc(f.host, "code", HM_MALLOC_EXECUTABLE, &m, NULL), HM_OK);
+    assert_true(m->flags & HM_MALLOC_EXECUTABLE);
+    char *code = hm_alloc(m, 100);
+    memset(code, 0x90, 100);
+    code = hm_realloc(m, code, 10000);
+    assert_int_equal(hm_free(m, code), HM_OK);
+    hm_malloc_release(m);
+    fixture_close(&f);
+    assert_string_equal(f.text, "");
+}
+
 static void debug__report_lists_live_blocks_by_bytes(void **state)
 {
     debug_fixture f;
@@ -414,6 +432,7 @@ int main(void)
         cmocka_unit_test(debug__reset_and_scope_free_everything),
         cmocka_unit_test(debug__reset_checks_what_it_frees),
         cmocka_unit_test(debug__closed_is_drained),
+        cmocka_unit_test(debug__executable_blocks_are_the_inner_hosts_affair),
         cmocka_unit_test(debug__report_lists_live_blocks_by_bytes),
         cmocka_unit_test(debug__leaks_can_be_kept_quiet),
         cmocka_unit_test(debug__questions_to_another_host),

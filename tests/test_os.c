@@ -41,6 +41,20 @@ static void os__pages(void **state)
     assert_null(hm__os_pages_map((size_t)1 << 62));
 }
 
+static void os__mapped_addresses_are_told_from_others(void **state)
+{
+    (void)state;
+    const size_t page = hm__os()->page_size;
+    char *pages = hm__os_pages_map(page);
+    assert_non_null(pages);
+    assert_int_equal(hm__os_is_mapped(pages + 7), 1);
+    assert_int_equal(hm__os_is_mapped(&pages), 1);
+    hm__os_pages_unmap(pages, page);
+    errno = 77;
+    assert_int_equal(hm__os_is_mapped(pages + 7), 0);
+    assert_int_equal(errno, 77);
+}
+
 static void os__write_survives_a_closed_descriptor(void **state)
 {
     (void)state;
@@ -236,6 +250,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(os__info),
         cmocka_unit_test(os__pages),
+        cmocka_unit_test(os__mapped_addresses_are_told_from_others),
         cmocka_unit_test(os__write_survives_a_closed_descriptor),
         cmocka_unit_test(os__files),
         cmocka_unit_test(os__files_are_written_and_mapped),

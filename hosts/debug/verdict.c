@@ -113,8 +113,9 @@ static void judge_stranger(debug_finding *f, unsigned act, char *path, size_t pa
          "realloc of an address on this thread's stack"},
         {"free of static data or code", "realloc of static data or code"},
         {"free of an odd address in no block", "realloc of an odd address in no block"},
-        {"free of an address of another allocator, or of none",
-         "realloc of an address of another allocator, or of none"}};
+        {"free of an address where nothing is mapped",
+         "realloc of an address where nothing is mapped"},
+        {"free of another allocator's memory", "realloc of another allocator's memory"}};
     const uintptr_t a = (uintptr_t)f->pointer;
     uintptr_t low = 0, high = 0;
     if (a >= hm__os()->address_limit) {
@@ -130,11 +131,14 @@ static void judge_stranger(debug_finding *f, unsigned act, char *path, size_t pa
         f->what = words[3][act];
         f->text = path;
         f->detail = detail_text;
+    } else if (!hm__os_is_mapped(f->pointer)) {
+        f->what = words[5][act];
+        f->hint = "the pointer was overwritten, or its memory went back to the system";
     } else if (a & 15) {
         f->what = words[4][act];
         f->hint = "blocks start at multiples of 16";
     } else {
-        f->what = words[5][act];
+        f->what = words[6][act];
         f->hint = "free it with the partner of what allocated it";
     }
 }

@@ -13,13 +13,13 @@ int main(void)
 }
 
 /* Report:
- * ==hostmalloc== ERROR #1 free of an address of another allocator, or of none (HM_E_NOT_OWNED), malloc "rows"
+ * ==hostmalloc== ERROR #1 free of another allocator's memory (HM_E_NOT_OWNED), malloc "rows"
  *   address      0xADDRESS
  *   freed here   other_allocator.c:9 (main), thread 1
  *   hint         free it with the partner of what allocated it
- * ==hostmalloc== ERROR #2 free of an address of another allocator, or of none (HM_E_NOT_OWNED), malloc "rows"
+ * ==hostmalloc== ERROR #2 free of an address where nothing is mapped (HM_E_NOT_OWNED), malloc "rows"
  *   address      0xADDRESS
  *   freed here   other_allocator.c:10 (main), thread 1
- *   hint         free it with the partner of what allocated it
+ *   hint         the pointer was overwritten, or its memory went back to the system
  * ==hostmalloc== SUMMARY: 2 errors, 0 blocks and 0 bytes leaked at 0 sites
  */
