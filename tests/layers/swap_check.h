@@ -34,7 +34,7 @@ static inline void swap_to(hm_host *host, const char *spec)
 {
     hm_error err;
     if (hm_swap_to(host, spec, &err) != HM_OK) {
-        fail_msg("%s: %s: %s", spec, err.where, err.what);
+        fail_msg("%s: %s: %s", spec ? spec : "back", err.where, err.what);
     }
 }
 

@@ -5,6 +5,7 @@
 
 #include <pthread.h>
 #include <stdlib.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #define THREADS 8
@@ -120,10 +121,54 @@ static void threads__lose_nothing_while_the_host_changes(void **state)
     give_up(c.m, host);
 }
 
+typedef struct swapper {
+    hm_host *host;
+    uint32_t stop; /* atomic */
+} swapper;
+
+static void *keep_swapping(void *context)
+{
+    swapper *s = context;
+    while (!__atomic_load_n(&s->stop, __ATOMIC_RELAXED)) {
+        hm_swap_to(s->host, "debug+born", NULL);
+        hm_swap_to(s->host, NULL, NULL);
+    }
+    return NULL;
+}
+
+static void fork__while_the_host_changes(void **state)
+{
+    (void)state;
+    pthread_t thread;
+    hm_host *host = open_host("swap+born");
+    hm_malloc *m = create(host, HM_MALLOC_THREADSAFE, 0);
+    swapper s = {host, 0};
+    assert_int_equal(pthread_create(&thread, NULL, keep_swapping, &s), 0);
+    for (int i = 0; i < 100; i++) {
+        void *block = hm_alloc(m, 10);
+        const pid_t child = fork();
+        assert_true(child >= 0);
+        if (child == 0) {
+            const int good = hm_free(m, block) == HM_OK &&
+                             hm_swap_to(host, "debug+default", NULL) == HM_OK &&
+                             hm_free(m, hm_alloc(m, 10)) == HM_OK;
+            _exit(good ? 0 : 1);
+        }
+        int status;
+        assert_int_equal(waitpid(child, &status, 0), child);
+        assert_int_equal(status, 0);
+        assert_int_equal(hm_free(m, block), HM_OK);
+    }
+    __atomic_store_n(&s.stop, 1, __ATOMIC_RELAXED);
+    pthread_join(thread, NULL);
+    give_up(m, host);
+}
+
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(threads__lose_nothing_while_the_host_changes),
+        cmocka_unit_test(fork__while_the_host_changes),
     };
     seconds = argc > 1 ? atoi(argv[1]) : seconds;
     return cmocka_run_group_tests(tests, begin, NULL);
