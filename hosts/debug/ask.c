@@ -2,6 +2,7 @@
 /* The table of questions behind debug.h, once for a host and once for one of its mallocs. */
 #include "finding_internal.h"
 
+#include "ignore_internal.h"
 #include "ledger_internal.h"
 #include "scope_internal.h"
 
@@ -43,7 +44,7 @@ static int check_one(void *context, void *block, unsigned state)
         return 0;
     }
     /* The block may have been resized or freed between two reads. */
-    if (hm__block_map_state(&hm__debug.map, block) != DEBUG_LIVE ||
+    if (!hm__debug_is_live(hm__block_map_state(&hm__debug.map, block)) ||
         !hm__debug_is_damaged(block)) {
         return 0;
     }
@@ -65,7 +66,7 @@ check(const debug_host *host, const debug_malloc *only, uint64_t *damaged)
 {
     check_state state = {host, only, 0};
     hm__debug_walk_begin();
-    hm__block_map_walk(&hm__debug.map, 1u << DEBUG_LIVE, check_one, &state);
+    hm__block_map_walk(&hm__debug.map, DEBUG_LIVE_STATES, check_one, &state);
     hm__debug_walk_end();
     if (damaged) {
         *damaged = state.damaged;
@@ -219,6 +220,17 @@ static hm_status malloc_scope_end(hm_debug *self, uint32_t kind)
     return hm__debug_scope_end(m->host, m, kind);
 }
 
+static hm_status host_ignore(hm_debug *self, const void *block)
+{
+    return hm__debug_ignore(host_of(self), NULL, block);
+}
+
+static hm_status malloc_ignore(hm_debug *self, const void *block)
+{
+    const debug_malloc *m = malloc_of(self);
+    return hm__debug_ignore(m->host, m, block);
+}
+
 const hm_debug_vtbl hm__debug_ask_host = {.size = sizeof(hm_debug_vtbl),
                                           .report = host_report,
                                           .check = host_check,
@@ -228,7 +240,8 @@ const hm_debug_vtbl hm__debug_ask_host = {.size = sizeof(hm_debug_vtbl),
                                           .checkpoint = host_checkpoint,
                                           .since = host_since,
                                           .scope_begin = host_scope_begin,
-                                          .scope_end = host_scope_end};
+                                          .scope_end = host_scope_end,
+                                          .ignore = host_ignore};
 
 const hm_debug_vtbl hm__debug_ask_malloc = {.size = sizeof(hm_debug_vtbl),
                                             .report = malloc_report,
@@ -239,4 +252,5 @@ const hm_debug_vtbl hm__debug_ask_malloc = {.size = sizeof(hm_debug_vtbl),
                                             .checkpoint = malloc_checkpoint,
                                             .since = malloc_since,
                                             .scope_begin = malloc_scope_begin,
-                                            .scope_end = malloc_scope_end};
+                                            .scope_end = malloc_scope_end,
+                                            .ignore = malloc_ignore};

@@ -54,11 +54,13 @@
 #endif
 
 /* States in the block map. */
-#define DEBUG_LIVE    1u
-#define DEBUG_FREED   2u /* held back, header and epitaph readable */
-#define DEBUG_GONE    3u /* given back to the inner malloc: never read again */
-#define DEBUG_DAMAGED 4u /* an edge was overwritten: readable, never given back */
-#define DEBUG_MOVING  5u /* inside the inner malloc's realloc */
+#define DEBUG_LIVE        1u
+#define DEBUG_FREED       2u /* held back, header and epitaph readable */
+#define DEBUG_GONE        3u /* given back to the inner malloc: never read again */
+#define DEBUG_DAMAGED     4u /* an edge was overwritten: readable, never given back */
+#define DEBUG_MOVING      5u /* inside the inner malloc's realloc */
+#define DEBUG_IGNORED     6u /* live, but no leak; off the hot path */
+#define DEBUG_LIVE_STATES (1u << DEBUG_LIVE | 1u << DEBUG_IGNORED)
 
 #define DEBUG_HEADER_BYTES 16u
 #define DEBUG_ORIGIN_BYTES 16u
@@ -91,6 +93,11 @@ _Static_assert(sizeof(debug_origin) == DEBUG_ORIGIN_BYTES, "origin is 16 bytes")
 #define DEBUG_SEAL_WIDTH 20u
 
 extern DEBUG_HIDDEN uint64_t hm__debug_cookie; /* random, once per process */
+
+static inline int hm__debug_is_live(unsigned state)
+{
+    return (DEBUG_LIVE_STATES >> state & 1) != 0;
+}
 
 static inline uint64_t hm__debug_little(uint64_t word)
 {

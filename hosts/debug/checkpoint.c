@@ -82,7 +82,7 @@ hm_status hm__debug_since(debug_host *host,
         return HM_E_NOMEM;
     }
     hm__debug_walk_begin();
-    hm__block_map_walk(&hm__debug.map, 1u << DEBUG_LIVE, since_one, &walk);
+    hm__block_map_walk(&hm__debug.map, DEBUG_LIVE_STATES, since_one, &walk);
     hm__debug_walk_end();
     int stop = 0;
     for (uint32_t site = 0; site < walk.count && !stop; site++) {

@@ -123,7 +123,7 @@ static void find_before(const void *block, debug_facts *facts)
         if (!start) {
             return;
         }
-        if (state == DEBUG_LIVE || state == DEBUG_FREED || state == DEBUG_DAMAGED) {
+        if (hm__debug_is_live(state) || state == DEBUG_FREED || state == DEBUG_DAMAGED) {
             hm__debug_facts_read(start, state, facts);
             return;
         }

@@ -17,6 +17,7 @@ typedef struct debug_host debug_host;
 typedef struct debug_malloc debug_malloc;
 typedef struct debug_thread debug_thread;
 typedef struct debug_scope debug_scope;
+typedef struct debug_patterns debug_patterns;
 
 /* What one writer counted for one site. Freed is kept apart from allocated, so that each is only ever added to. What is
    freed is not in one place, or compilers add both with a vector and pay for packing it. */
@@ -95,6 +96,7 @@ struct debug_malloc {
     uint32_t
         released; /* atomic: 2 when the last reference is gone and no block is left */
     uint32_t told_overlap;
+    uint32_t no_leaks;     /* its name is ignored */
     uint32_t thread_books; /* made so far; guarded by lock */
     uint32_t many_books;   /* more than one thread has used it; guarded by lock */
     int64_t
@@ -145,6 +147,9 @@ struct debug_host {
     uint32_t released; /* mallocs released and empty; guarded by lock, as the next */
     uint32_t mark;     /* the last checkpoint */
     int leaks;
+    int suppressions;         /* printed with leaks */
+    debug_patterns *patterns; /* NULL: none */
+    uint32_t ignores;         /* 1: some block was ignored once */
     int fd;
     int snapshot_fd;   /* for a snapshot at the end; -1: none */
     hm_lock report;    /* one finding at a time; guards the next four */
@@ -178,7 +183,8 @@ extern DEBUG_HIDDEN _Thread_local debug_thread *hm__debug_scoped;
 
 /* process.c */
 hm_status hm__debug_start(hm_error *err);
-debug_thread *hm__debug_attach(void); /* hm__debug_self, made if need be; NULL: no memory */
+debug_thread *
+hm__debug_attach(void); /* hm__debug_self, made if need be; NULL: no memory */
 uint32_t hm__debug_number_take(debug_malloc *m); /* 0: none left; lock held */
 void hm__debug_number_give(uint32_t number);     /* lock held */
 debug_malloc *

@@ -2,6 +2,8 @@
 /* The debug host: its options, its life, and what it passes on. */
 #include "finding_internal.h"
 
+#include "ignore_internal.h"
+
 #include <stdlib.h>
 #include <string.h>
 
@@ -46,8 +48,26 @@ static const hm_option option_quarantine = {sizeof(hm_option),
                                             "thread, to name double frees; at most 32768",
                                             NULL};
 
+static const hm_option option_ignore = {
+    sizeof(hm_option),
+    "ignore",
+    HM_OPTION_TEXT,
+    0,
+    NULL,
+    "file of leaks that are none: leak:PATTERN lines for functions, files or mallocs",
+    NULL};
+static const hm_option option_suppressions = {
+    sizeof(hm_option),
+    "suppressions",
+    HM_OPTION_BOOL,
+    0,
+    "no",
+    "with leaks, print lines that ignore them, ready to paste into that file",
+    NULL};
+
 static const hm_option *const options[] = {
-    &option_report, &option_snapshot, &option_leaks, &option_fill, &option_quarantine};
+    &option_ignore, &option_suppressions, &option_report,    &option_snapshot,
+    &option_leaks,  &option_fill,         &option_quarantine};
 
 #define HELD_ENTRIES_MAX 32768u
 #define HELD_BYTES       65536u
@@ -103,6 +123,7 @@ static void host_free(debug_host *host)
 {
     const hm_core *core = hm__debug.core;
     files_close(host);
+    hm__debug_patterns_free(host->patterns);
     hm_host_release(host->layer.inner);
     core->memory_free(host, host->layer.bytes);
 }
@@ -232,7 +253,14 @@ options_read(debug_host *host, const hm_option_values *values, hm_error *err)
                                             : DEBUG_FILL_ENDS;
     host->held_bytes = entries ? HELD_BYTES : 0;
     host->held_entries = (uint32_t)entries;
-    const hm_status status = file_open(&host->fd, "report", values, err);
+    host->suppressions = core->option_bool(values, "suppressions");
+    const char *ignore = core->option_text(values, "ignore");
+    hm_status status =
+        ignore ? hm__debug_patterns_read(&host->patterns, ignore, err) : HM_OK;
+    if (status != HM_OK) {
+        return status;
+    }
+    status = file_open(&host->fd, "report", values, err);
     return status == HM_OK ? file_open(&host->snapshot_fd, "snapshot", values, err)
                            : status;
 }
@@ -262,6 +290,7 @@ host_open(const hm_option_values *values, hm_host *inner, hm_host **out, hm_erro
     status = options_read(host, values, err);
     if (status != HM_OK) {
         files_close(host);
+        hm__debug_patterns_free(host->patterns);
         core->memory_free(host, sizeof(*host));
         return status;
     }

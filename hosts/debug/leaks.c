@@ -2,6 +2,7 @@
 /* What is live, by site, sorted by bytes: on request, and as the leak report when a host goes. */
 #include "finding_internal.h"
 
+#include "ignore_internal.h"
 #include "ledger_internal.h"
 
 typedef struct live_row {
@@ -19,6 +20,11 @@ typedef struct live_list {
     uint64_t bytes;
     uint64_t sites;
     uint64_t lost; /* freed, but without a header to say whose they were */
+    int leaks;     /* without what is none: */
+    uint64_t ignored;
+    uint64_t suppressed;
+    debug_ignored *ignored_rows; /* by site */
+    size_t ignored_count;
 } live_list;
 
 static uint32_t groups_of(const debug_host *host, const debug_malloc *only)
@@ -33,34 +39,69 @@ static uint32_t groups_of(const debug_host *host, const debug_malloc *only)
     return groups;
 }
 
+/* What is left of a site's blocks when those nobody calls leaks are counted apart. */
+static void
+list_excuse(live_list *list, const debug_host *host, uint32_t site, debug_ignored *live)
+{
+    if (site < list->ignored_count) {
+        const debug_ignored *row = &list->ignored_rows[site];
+        const uint64_t blocks = row->blocks < live->blocks ? row->blocks : live->blocks;
+        list->ignored += blocks;
+        live->blocks -= blocks;
+        live->bytes -= row->bytes < live->bytes ? row->bytes : live->bytes;
+    }
+    if (live->blocks &&
+        hm__debug_ignores_site(host->patterns, hm__debug.core->site_from_id(site))) {
+        list->suppressed += live->blocks;
+        live->blocks = 0;
+    }
+}
+
 static void list_site(live_list *list,
                       const debug_host *host,
                       const debug_malloc *only,
                       uint32_t site)
 {
     debug_tally sum = {0};
+    debug_tally quiet = {0};
     for (const debug_malloc *m = host->mallocs; m; m = m->next) {
         if (!only || m == only) {
-            hm__debug_site_sum(m, site, &sum);
+            hm__debug_site_sum(m, site, list->leaks && m->no_leaks ? &quiet : &sum);
         }
     }
-    const uint64_t blocks = sum.blocks - sum.freed_blocks;
-    if (blocks) {
-        const uint64_t bytes = sum.bytes - sum.freed_bytes;
-        list->blocks += blocks;
-        list->bytes += bytes;
+    debug_ignored live = {sum.blocks - sum.freed_blocks, sum.bytes - sum.freed_bytes};
+    if (list->leaks) {
+        list->suppressed += quiet.blocks - quiet.freed_blocks;
+        list_excuse(list, host, site, &live);
+    }
+    if (live.blocks) {
+        list->blocks += live.blocks;
+        list->bytes += live.bytes;
         list->sites++;
         if (list->count < list->room) {
-            list->rows[list->count++] = (live_row){site, 0, blocks, bytes};
+            list->rows[list->count++] = (live_row){site, 0, live.blocks, live.bytes};
         }
     }
 }
 
+static uint32_t sites_of(const debug_host *host, const debug_malloc *only)
+{
+    hm__debug.core->lock(&hm__debug.lock);
+    const uint32_t sites = groups_of(host, only) * DEBUG_GROUP;
+    hm__debug.core->unlock(&hm__debug.lock);
+    return sites;
+}
+
 static void
-list_collect(live_list *list, const debug_host *host, const debug_malloc *only)
+list_collect(live_list *list, const debug_host *host, const debug_malloc *only, int leaks)
 {
     const hm_core *core = hm__debug.core;
-    *list = (live_list){0};
+    *list = (live_list){.leaks = leaks};
+    if (leaks) {
+        const uint32_t count = sites_of(host, only);
+        list->ignored_rows = hm__debug_ignored_by_site(host, only, count);
+        list->ignored_count = list->ignored_rows ? count : 0;
+    }
     core->lock(&hm__debug.lock);
     const uint32_t sites = groups_of(host, only) * DEBUG_GROUP;
     if (sites) {
@@ -74,6 +115,10 @@ list_collect(live_list *list, const debug_host *host, const debug_malloc *only)
         list->lost += !only || m == only ? DEBUG_GET(m->lost) : 0;
     }
     core->unlock(&hm__debug.lock);
+    if (list->ignored_rows) {
+        core->pages_unmap(list->ignored_rows,
+                          list->ignored_count * sizeof(debug_ignored));
+    }
 }
 
 static void list_free(live_list *list)
@@ -195,19 +240,45 @@ static void put_summary(debug_text *t,
     hm__debug_put_count(t, list->bytes, "byte ", "bytes ");
     hm__debug_put(t, kind);
     hm__debug_put(t, " at ");
-    hm__debug_put_count(t, list->sites, "site\n", "sites\n");
+    hm__debug_put_count(t, list->sites, "site", "sites");
+    if (list->ignored) {
+        hm__debug_put(t, ", ");
+        hm__debug_put_count(t, list->ignored, "block", "blocks");
+        hm__debug_put(t, " ignored");
+    }
+    if (list->suppressed) {
+        hm__debug_put(t, ", ");
+        hm__debug_put_count(t, list->suppressed, "block", "blocks");
+        hm__debug_put(t, " suppressed");
+    }
+    hm__debug_put(t, "\n");
 }
 
-static void report(debug_host *host,
-                   int fd,
-                   const debug_malloc *only,
-                   const char *title,
-                   const char *kind)
+/* A line for each function, or file where that is not known, that would have kept a row from being listed. */
+static void put_suppressions(debug_text *t, int fd, const live_list *list)
 {
+    hm__debug_put(t, "==hostmalloc== lines for debug:ignore=FILE\n");
+    for (size_t i = 0; i < list->count; i++) {
+        const hm_site *site = hm__debug.core->site_from_id(list->rows[i].site);
+        const char *name = !site ? NULL : site->function ? site->function : site->file;
+        if (name) {
+            hm__debug_put(t, "leak:^");
+            hm__debug_put(t, name);
+            hm__debug_put(t, "$\n");
+        }
+        if (t->length > sizeof(t->text) - 1024) {
+            hm__debug_text_send(t, fd);
+        }
+    }
+}
+
+static void report(debug_host *host, int fd, const debug_malloc *only, int leaks)
+{
+    const char *title = leaks ? "LEAK: blocks never freed" : "LIVE blocks";
     const hm_core *core = hm__debug.core;
     live_list list;
     debug_text text;
-    list_collect(&list, host, only);
+    list_collect(&list, host, only, leaks);
     core->lock(&host->report);
     hm__debug_text_start(&text);
     if (list.blocks) {
@@ -220,10 +291,14 @@ static void report(debug_host *host,
         }
         hm__debug_put(&text, "\n");
         put_list(&text, fd, &list);
+        if (leaks && host->suppressions) {
+            put_suppressions(&text, fd, &list);
+        }
     }
     put_repeats(&text, fd, host);
-    if (list.blocks || host->findings || host->repeats) {
-        put_summary(&text, host, &list, kind);
+    if (list.blocks || list.ignored || list.suppressed || host->findings ||
+        host->repeats) {
+        put_summary(&text, host, &list, leaks ? "leaked" : "live");
     }
     if (text.length) {
         hm__debug_text_send(&text, fd);
@@ -234,19 +309,33 @@ static void report(debug_host *host,
 
 void hm__debug_report_live(debug_host *host, int fd, const debug_malloc *only)
 {
-    report(host, fd, only, "LIVE blocks", "live");
+    report(host, fd, only, 0);
 }
 
 void hm__debug_report_closing(debug_host *host)
 {
-    report(host, host->fd, NULL, "LEAK: blocks never freed", "leaked");
+    report(host, host->fd, NULL, 1);
+}
+
+/* The figures of a malloc without what is no leak; 0: there is nothing else. */
+static int leaked(const debug_malloc *m, uint64_t *blocks, uint64_t *bytes)
+{
+    const debug_host *host = m->host;
+    if (host->patterns || DEBUG_GET(host->ignores)) {
+        live_list list;
+        list_collect(&list, host, m, 1);
+        list_free(&list);
+        *blocks = list.blocks;
+        *bytes = list.bytes;
+    }
+    return *blocks != 0;
 }
 
 void hm__debug_report_unreleased(debug_malloc *m, uint64_t blocks, uint64_t bytes)
 {
     debug_host *host = m->host;
     debug_text text;
-    if (!host->leaks) {
+    if (!host->leaks || !leaked(m, &blocks, &bytes)) {
         return;
     }
     hm__debug_text_start(&text);

@@ -5,6 +5,7 @@
 
 #include "fill_internal.h"
 #include "finding_internal.h"
+#include "ignore_internal.h"
 #include "ledger_internal.h"
 #include "quarantine_internal.h"
 
@@ -63,6 +64,7 @@ static hm_status malloc_make(debug_host *host,
     m->references = 1;
     m->ask.vtbl = &hm__debug_ask_malloc;
     name_copy(m->name, sizeof(m->name), opts->name);
+    m->no_leaks = (uint32_t)hm__debug_ignores_name(host->patterns, m->name);
     core->lock(&hm__debug.lock);
     const uint32_t number = hm__debug_number_take(m);
     m->number = number;
@@ -124,10 +126,14 @@ void hm__debug_malloc_retain(hm_malloc *self)
 
 void hm__debug_malloc_flush(debug_malloc *m)
 {
+    const hm_core *core = hm__debug.core;
     hm__debug_walk_begin();
-    /* Books come and go under lock only, but giving blocks back must not hold it: a thread's exit waits for the
-       walk, and a new book is empty. */
-    for (debug_book *book = m->books; book; book = book->next) {
+    /* Giving blocks back must not hold the lock. Without it, books stay: a thread that exits waits for the walk; and
+       those that are added meanwhile are empty. */
+    core->lock(&hm__debug.lock);
+    debug_book *book = m->books;
+    core->unlock(&hm__debug.lock);
+    for (; book; book = book->next) {
         hm__debug_evict_all(book);
     }
     hm__debug_walk_end();
@@ -162,7 +168,7 @@ void hm__debug_malloc_discard(debug_malloc *m)
     }
     hm__debug_walk_begin();
     if (live_blocks(m) || m->damaged) {
-        hm__block_map_walk(&hm__debug.map, 1u << DEBUG_LIVE | 1u << DEBUG_DAMAGED,
+        hm__block_map_walk(&hm__debug.map, DEBUG_LIVE_STATES | 1u << DEBUG_DAMAGED,
                            forget_one, m);
     }
     core->lock(&hm__debug.lock);
@@ -265,7 +271,7 @@ hm_status hm__debug_malloc_reset(hm_malloc *self)
     hm__debug_walk_begin();
     hm__debug_malloc_flush(m);
     if (live_blocks(m)) {
-        hm__block_map_walk(&hm__debug.map, 1u << DEBUG_LIVE, reset_one, m);
+        hm__block_map_walk(&hm__debug.map, DEBUG_LIVE_STATES, reset_one, m);
     }
     hm__debug_walk_end();
     return HM_OK;

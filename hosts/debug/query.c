@@ -18,7 +18,7 @@ size_t hm__debug_size_of(hm_malloc *self, const void *block)
 {
     debug_shape shape;
     (void)self;
-    if (!block || hm__block_map_state(&hm__debug.map, block) != DEBUG_LIVE ||
+    if (!block || !hm__debug_is_live(hm__block_map_state(&hm__debug.map, block)) ||
         !hm__debug_shape_read(block, &shape)) {
         return 0;
     }
@@ -34,7 +34,7 @@ size_t hm__debug_good_size(hm_malloc *self, size_t size)
 int hm__debug_owns(hm_malloc *self, const void *block)
 {
     debug_facts facts;
-    if (!block || hm__block_map_state(&hm__debug.map, block) != DEBUG_LIVE) {
+    if (!block || !hm__debug_is_live(hm__block_map_state(&hm__debug.map, block))) {
         return 0;
     }
     hm__debug_facts_read(block, DEBUG_LIVE, &facts);
@@ -43,9 +43,9 @@ int hm__debug_owns(hm_malloc *self, const void *block)
 
 static void block_fill(hm_block *out, const debug_facts *facts)
 {
-    const uint32_t state = facts->state == DEBUG_LIVE    ? HM_BLOCK_LIVE
-                           : facts->state == DEBUG_FREED ? HM_BLOCK_FREED
-                                                         : HM_BLOCK_DAMAGED;
+    const uint32_t state = hm__debug_is_live(facts->state) ? HM_BLOCK_LIVE
+                           : facts->state == DEBUG_FREED   ? HM_BLOCK_FREED
+                                                           : HM_BLOCK_DAMAGED;
     const hm_block full = {.size = sizeof(full),
                            .address = facts->block,
                            .requested = facts->bytes,
@@ -70,7 +70,7 @@ hm_status hm__debug_describe_block(hm_malloc *self, const void *block, hm_block 
     hm_status status = HM_E_NOT_OWNED;
     hm__debug_walk_begin();
     const unsigned state = hm__block_map_state(&hm__debug.map, block);
-    if (state == DEBUG_LIVE || state == DEBUG_FREED || state == DEBUG_DAMAGED) {
+    if (hm__debug_is_live(state) || state == DEBUG_FREED || state == DEBUG_DAMAGED) {
         hm__debug_facts_read(block, state, &facts);
         if (facts.intact && facts.number == hm__debug_from(self)->number) {
             block_fill(out, &facts);
@@ -107,7 +107,7 @@ hm_status hm__debug_walk(hm_malloc *self, hm_visit *visit, void *context)
         return HM_E_INVALID;
     }
     hm__debug_walk_begin();
-    hm__block_map_walk(&hm__debug.map, 1u << DEBUG_LIVE, walk_one, &walk);
+    hm__block_map_walk(&hm__debug.map, DEBUG_LIVE_STATES, walk_one, &walk);
     hm__debug_walk_end();
     return HM_OK;
 }

@@ -120,3 +120,8 @@ void hm__debug_scope_check(debug_malloc *m, hm_site *site)
     f.facts.site_id = hm__debug.core->site_id(scope->site);
     hm__debug_found(&f);
 }
+
+int hm__debug_scope_ignores(const debug_malloc *m)
+{
+    return scope_find(m, HM_DEBUG_SCOPE_IGNORE) != NULL;
+}

@@ -5,7 +5,7 @@
 
 #include "debug_internal.h"
 
-#define HM_DEBUG_SCOPE_LAST HM_DEBUG_SCOPE_SITE
+#define HM_DEBUG_SCOPE_LAST HM_DEBUG_SCOPE_IGNORE
 
 hm_status hm__debug_scope_begin(const debug_host *host,
                                 const debug_malloc *only,
@@ -19,5 +19,7 @@ void hm__debug_scopes_free(debug_thread *me); /* the thread's own, at its exit *
 hm_site *hm__debug_scope_site(const debug_malloc *m, hm_site *site);
 /* A finding, when this thread must not allocate from m now. */
 void hm__debug_scope_check(debug_malloc *m, hm_site *site);
+/* 1: what this thread makes or resizes now is no leak. */
+int hm__debug_scope_ignores(const debug_malloc *m);
 
 #endif

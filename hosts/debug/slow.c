@@ -5,6 +5,7 @@
 
 #include "fill_internal.h"
 #include "finding_internal.h"
+#include "ignore_internal.h"
 #include "ledger_internal.h"
 #include "quarantine_internal.h"
 #include "scope_internal.h"
@@ -190,6 +191,9 @@ void *hm__debug_alloc_slow(debug_malloc *m,
             hm__debug_fill(block, size, DEBUG_FRESH, m->fill);
         }
         block_seal(m, &account, block, base, size, alignment);
+        if (hm__debug_scope_ignores(m)) {
+            hm__debug_ignore_fresh(m->host, block);
+        }
     } else {
         limit_give(m, size);
         hm__debug_count_failed(m);
@@ -253,17 +257,21 @@ typedef struct block_claim_opts {
     unsigned to;  /* DEBUG_FREED or DEBUG_MOVING */
     int claimed;  /* in state `to` already, by the caller */
     hm_site *site;
+    unsigned from; /* what it was: DEBUG_LIVE or DEBUG_IGNORED */
 } block_claim_opts;
 
 /* HM_OK: the block is m's and intact, and was moved from LIVE to `to` by this call alone. HM_E_CORRUPT: the same, but
    damaged, which was reported. Anything else was reported too, and nothing is changed. */
-static hm_status block_claim(debug_malloc *m,
-                             void *block,
-                             const block_claim_opts *opts,
-                             debug_shape *shape)
+static hm_status
+block_claim(debug_malloc *m, void *block, block_claim_opts *opts, debug_shape *shape)
 {
     const hm__block_map *map = &hm__debug.map;
+    opts->from = DEBUG_LIVE;
     if (!opts->claimed && !hm__block_map_claim(map, block, DEBUG_LIVE, opts->to)) {
+        opts->from = DEBUG_IGNORED;
+    }
+    if (opts->from == DEBUG_IGNORED &&
+        !hm__block_map_claim(map, block, DEBUG_IGNORED, opts->to)) {
         return hm__debug_judge_pointer(m, block, opts->act, opts->site);
     }
     hm_status status = HM_E_CORRUPT;
@@ -284,7 +292,7 @@ static hm_status block_claim(debug_malloc *m,
     if (status == HM_E_CORRUPT) {
         hm__debug_judge_damage(m, block, opts->act, opts->site);
     } else {
-        hm__block_map_set(map, block, DEBUG_LIVE);
+        hm__block_map_set(map, block, opts->from);
     }
     return status;
 }
@@ -297,12 +305,12 @@ hm_status hm__debug_free_slow(debug_malloc *m,
                               int claimed)
 {
     site = hm__debug_scope_site(m, site);
-    const block_claim_opts opts = {.size = size,
-                                   .alignment = alignment,
-                                   .act = DEBUG_ACT_FREE,
-                                   .to = DEBUG_FREED,
-                                   .claimed = claimed,
-                                   .site = site};
+    block_claim_opts opts = {.size = size,
+                             .alignment = alignment,
+                             .act = DEBUG_ACT_FREE,
+                             .to = DEBUG_FREED,
+                             .claimed = claimed,
+                             .site = site};
     debug_shape shape;
     const uint32_t id = site_number(site);
     hm__debug_attach();
@@ -437,11 +445,11 @@ void *hm__debug_realloc_slow(debug_malloc *m,
                              int claimed)
 {
     site = hm__debug_scope_site(m, site);
-    const block_claim_opts opts = {.size = old_size,
-                                   .act = DEBUG_ACT_REALLOC,
-                                   .to = DEBUG_MOVING,
-                                   .claimed = claimed,
-                                   .site = site};
+    block_claim_opts opts = {.size = old_size,
+                             .act = DEBUG_ACT_REALLOC,
+                             .to = DEBUG_MOVING,
+                             .claimed = claimed,
+                             .site = site};
     debug_shape shape;
     hm__debug_attach();
     enter(m, site);
@@ -460,6 +468,10 @@ void *hm__debug_realloc_slow(debug_malloc *m,
     }
     if (!fresh) {
         hm__debug_count_failed(m);
+    }
+    if ((status == HM_OK || status == HM_E_CORRUPT) &&
+        (opts.from == DEBUG_IGNORED || (fresh && hm__debug_scope_ignores(m)))) {
+        hm__debug_ignore_fresh(m->host, fresh ? fresh : block);
     }
     leave(m);
     return fresh;

@@ -35,6 +35,7 @@ typedef int hm_debug_visit(void *context, const hm_debug_site *site);
 
 #define HM_DEBUG_SCOPE_NOALLOC 1u /**< hm_debug_noalloc_begin() */
 #define HM_DEBUG_SCOPE_SITE    2u /**< hm_debug_site_begin() */
+#define HM_DEBUG_SCOPE_IGNORE  3u /**< hm_debug_ignore_begin() */
 
 /** The table behind an hm_debug. Any thread, any time. */
 typedef struct hm_debug_vtbl {
@@ -49,6 +50,7 @@ typedef struct hm_debug_vtbl {
         hm_debug *self, uint32_t from, uint32_t to, hm_debug_visit *visit, void *context);
     hm_status (*scope_begin)(hm_debug *self, uint32_t kind, hm_site *site);
     hm_status (*scope_end)(hm_debug *self, uint32_t kind);
+    hm_status (*ignore)(hm_debug *self, const void *block);
 } hm_debug_vtbl;
 
 struct hm_debug {
@@ -203,6 +205,42 @@ static inline hm_status hm_debug_site_end(hm_debug *debug)
     return HM_DEBUG_ASKS(debug, scope_end)
                ? debug->vtbl->scope_end(debug, HM_DEBUG_SCOPE_SITE)
                : HM_E_UNSUPPORTED;
+}
+
+/**
+ * From here to its end what this thread allocates or resizes is no leak, as with hm_debug_ignore(). The rest is as with
+ * hm_debug_noalloc_begin().
+ * @threads any; the scope is the calling thread's
+ */
+static inline hm_status hm_debug_ignore_begin(hm_debug *debug)
+{
+    return HM_DEBUG_ASKS(debug, scope_begin)
+               ? debug->vtbl->scope_begin(debug, HM_DEBUG_SCOPE_IGNORE, (hm_site *)0)
+               : HM_E_UNSUPPORTED;
+}
+
+/** End the innermost ignore scope that this thread began with the same @p debug; answers as hm_debug_noalloc_end().
+    @threads any */
+static inline hm_status hm_debug_ignore_end(hm_debug *debug)
+{
+    return HM_DEBUG_ASKS(debug, scope_end)
+               ? debug->vtbl->scope_end(debug, HM_DEBUG_SCOPE_IGNORE)
+               : HM_E_UNSUPPORTED;
+}
+
+/**
+ * A live block is no leak: leak reports count it apart ("1 block ignored"). Everything else stays as it is: it is
+ * checked, shown by hm_debug_report() and hm_debug_sites(), and freed or resized like any other; resized it stays
+ * ignored. Patterns do the same for whole sites and mallocs: debug:ignore=FILE.
+ * @param block the start of a live block of this host, or of this malloc
+ * @return HM_OK, also when it was ignored before; HM_E_INVALID for NULL; HM_E_NOT_OWNED for anything else;
+ *         HM_E_UNSUPPORTED when @p debug is NULL
+ * @threads any
+ */
+static inline hm_status hm_debug_ignore(hm_debug *debug, const void *block)
+{
+    return HM_DEBUG_ASKS(debug, ignore) ? debug->vtbl->ignore(debug, block)
+                                        : HM_E_UNSUPPORTED;
 }
 
 HM_END_DECLS
