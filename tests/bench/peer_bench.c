@@ -199,13 +199,14 @@ static void find_peers(void)
            "\"as it is\" has ASan's allocator and leak check only\n");
 }
 
+/* Ratios to contender 0 of the same round; of contender 0 what it took. */
 static spread spread_of(size_t who, size_t member, unsigned rounds)
 {
     double values[MOST_ROUNDS];
     for (unsigned i = 0; i < rounds; i++) {
         const double base = *(const double *)((const char *)&samples[0][i] + member);
         const double value = *(const double *)((const char *)&samples[who][i] + member);
-        values[i] = base > 0 ? value / base : 0;
+        values[i] = who == 0 ? value : value / base;
     }
     return measure_spread(values, rounds);
 }
@@ -252,7 +253,8 @@ static int measure(size_t script, int heavy)
     }
     close(nowhere);
     printf("\n%s %s, lua on libc takes %.3f s and %.0f KiB; ratios to it, %u rounds\n",
-           s->file, argument, samples[0][0].cpu, samples[0][0].peak, rounds);
+           s->file, argument, spread_of(0, offsetof(sample, cpu), rounds).median,
+           spread_of(0, offsetof(sample, peak), rounds).median, rounds);
     for (size_t i = 1; i < PEERS; i++) {
         if (there[i] && (heavy || !peers[i].heavy)) {
             print_peer(i, script, heavy, rounds);
