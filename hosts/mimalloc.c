@@ -8,7 +8,7 @@
  *
  * Plain objects use the calling thread's default heap, and their slots end in a jump to mimalloc. One-thread
  * objects come to own a heap (mimalloc_heap.c). Objects that must know their blocks (scoped, exact, limited)
- * are the core's wrapping malloc over the same two functions. */
+ * are the core's wrapping malloc over the same two functions (mimalloc_wrapped.c). */
 #include "mimalloc_internal.h"
 
 #include <errno.h>
@@ -24,13 +24,6 @@ static hm_host_vtbl host_vtbl;
 static hm_malloc_vtbl plain_vtbl;
 static hm_malloc_vtbl closed_vtbl;
 static const hm_malloc_vtbl *one_thread_vtbl;
-
-/* What wrapped objects need: made with the first one, and kept for good. */
-typedef struct companion {
-    hm_malloc *judge;    /* knows every wrapped block, and nobody allocates from it */
-    hm_malloc_vtbl vtbl; /* the wrapping malloc's but for size_of */
-} companion;
-static companion *wrapped; /* atomic */
 
 static void object_retain(hm_malloc *self)
 {
@@ -132,27 +125,12 @@ static void *plain_alloc_aligned(
     return taken(mi_malloc_aligned(at_least_smallest(size), alignment));
 }
 
-/* 0 for a block that is not a wrapped object's. */
-static size_t wrapped_bytes(const void *block)
-{
-    const companion *c = __atomic_load_n(&wrapped, __ATOMIC_ACQUIRE);
-    return c ? hm_size_of(c->judge, block) : 0;
-}
-
 /* A block may be a wrapped sibling's, which starts behind a header: mimalloc must not be asked about it. */
 static size_t plain_size_of(hm_malloc *self, const void *block)
 {
     (void)self;
-    const size_t bytes = wrapped_bytes(block);
+    const size_t bytes = hm__mimalloc_wrapped_bytes(block);
     return bytes ? bytes : mi_usable_size(block);
-}
-
-/* And a wrapped object may be asked about a plain block. Not a checking one: it is there to judge suspect pointers,
-   and mimalloc reads through them. */
-static size_t wrapped_size_of(hm_malloc *self, const void *block)
-{
-    const size_t bytes = wrapped_bytes(block);
-    return bytes || (self->flags & HM_MALLOC_DEBUG) ? bytes : mi_usable_size(block);
 }
 
 /* mimalloc rounds up to a page without looking whether that fits. */
@@ -171,72 +149,6 @@ static void plain_trim(hm_malloc *self)
 static void object_close(hm_malloc *self)
 {
     __atomic_store_n(&self->vtbl, &closed_vtbl, __ATOMIC_RELAXED);
-}
-
-/* For the wrapping malloc. */
-static void *allocator_alloc(void *context, size_t bytes)
-{
-    (void)context;
-    return taken(mi_malloc(at_least_smallest(bytes)));
-}
-
-static void allocator_release(void *context, void *block, size_t bytes)
-{
-    (void)context, (void)bytes;
-    give(block);
-}
-
-static const hm_allocator allocator = {
-    .size = sizeof(hm_allocator),
-    .alloc = allocator_alloc,
-    .release = allocator_release,
-    .flags = HM_ALLOCATOR_THREADSAFE,
-};
-
-/* Of two threads that make one at the same time the second gives its own up. */
-static companion *wrapped_start(hm_error *err)
-{
-    const hm_core *core = hm__mimalloc_core;
-    companion *found = __atomic_load_n(&wrapped, __ATOMIC_ACQUIRE);
-    if (found) {
-        return found;
-    }
-    companion *made = core->memory_alloc(sizeof *made);
-    if (!made) {
-        core->error_set(err, HM_E_NOMEM, "host:mimalloc",
-                        "no memory for a malloc object");
-        return NULL;
-    }
-    if (core->wrap_malloc(&allocator, NULL, NULL, &made->judge, err) != HM_OK) {
-        core->memory_free(made, sizeof *made);
-        return NULL;
-    }
-    made->vtbl = *made->judge->vtbl;
-    made->vtbl.size_of = wrapped_size_of;
-    if (!__atomic_compare_exchange_n(&wrapped, &found, made, 0, __ATOMIC_ACQ_REL,
-                                     __ATOMIC_ACQUIRE)) {
-        hm_malloc_release(made->judge);
-        core->memory_free(made, sizeof *made);
-        return found;
-    }
-    return made;
-}
-
-static hm_status create_wrapped(hm_host *host,
-                                const hm_malloc_opts *wanted,
-                                hm_malloc **out,
-                                hm_error *err)
-{
-    const companion *c = wrapped_start(err);
-    if (!c) {
-        return HM_E_NOMEM;
-    }
-    const hm_status status =
-        hm__mimalloc_core->wrap_malloc(&allocator, host, wanted, out, err);
-    if (status == HM_OK) {
-        (*out)->vtbl = &c->vtbl;
-    }
-    return status;
 }
 
 static void host_retain(hm_host *self)
@@ -269,7 +181,7 @@ static hm_status host_create_malloc(hm_host *self,
         return status;
     }
     if (wanted.limit || wanted.flags & (HM_MALLOC_SCOPED | HM_MALLOC_EXACT)) {
-        return create_wrapped(self, &wanted, out, err);
+        return hm__mimalloc_create_wrapped(self, &wanted, out, err);
     }
     mi_object *m = core->memory_alloc(sizeof *m);
     if (!m) {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What the two files of the mimalloc host share. Links to mimalloc and to nothing of ours: the core's functions
+/* What the files of the mimalloc host share. Links to mimalloc and to nothing of ours: the core's functions
    come through the table that hm_module_describe is given. */
 #ifndef HM_HOSTS_MIMALLOC_INTERNAL_H
 #define HM_HOSTS_MIMALLOC_INTERNAL_H
@@ -118,5 +118,13 @@ extern const hm_core *hm__mimalloc_core;
 const hm_malloc_vtbl *hm__mimalloc_heap_start(const hm_malloc_vtbl *plain);
 int hm__mimalloc_heap_drop(
     mi_object *m); /* at the last release; 1 if the caller is to free m */
+
+/* mimalloc_wrapped.c: objects that know their blocks. */
+hm_status hm__mimalloc_create_wrapped(hm_host *host,
+                                      const hm_malloc_opts *wanted,
+                                      hm_malloc **out,
+                                      hm_error *err);
+size_t hm__mimalloc_wrapped_bytes(
+    const void *block); /* 0 for a block that is not a wrapped object's */
 
 #endif
