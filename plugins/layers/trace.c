@@ -187,8 +187,9 @@ static const hm_option options[] = {
     {.size = sizeof(hm_option),
      .name = "times",
      .type = HM_OPTION_BOOL,
-     .fallback = "yes",
-     .help = "when each call began, in nanoseconds"},
+     .fallback = "no",
+     .help = "when each call began, in nanoseconds; reading the clock can cost as much "
+             "as the rest"},
     {.size = sizeof(hm_option),
      .name = "sites",
      .type = HM_OPTION_BOOL,

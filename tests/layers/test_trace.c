@@ -70,7 +70,7 @@ static void trace__records_every_kind(void **state)
     };
     void *blocks[4];
     (void)state;
-    hm_host *host = open_host("trace+debug+default");
+    hm_host *host = open_host("trace:times=yes+debug+default");
     hm_malloc *m = create(host, HM_MALLOC_THREADSAFE);
     make_calls(m, blocks);
     hm_malloc_close(m);
@@ -138,7 +138,7 @@ static void trace__asks_for_sites_when_told_to(void **state)
 static void trace__wraps_and_keeps_the_end(void **state)
 {
     (void)state;
-    hm_host *host = open_host("trace:size=4096,times=no+default");
+    hm_host *host = open_host("trace:size=4096+default");
     hm_malloc *m = create(host, 0);
     const hm_trace_header *header = hm_trace_header_of(host);
     assert_int_equal(header->record_count, 64);
