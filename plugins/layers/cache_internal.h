@@ -23,6 +23,7 @@ typedef struct cache_set {
     uint32_t classes;
     uintptr_t
         thread; /* whose it is; 0: anybody's. Atomic, relaxed, in sets of thread-safe objects */
+    uint64_t refused; /* bytes there was no room for since the set was emptied */
     void *top[];
 } cache_set;
 

@@ -65,15 +65,25 @@ int hm__cache_set_empty(cache_set *set, hm_malloc *inner)
     return 1;
 }
 
-/* A full set is emptied, so that blocks of sizes no longer in use do not fill it for good. */
+/* How often its bound a full set refuses before it is emptied. */
+#define PATIENCE 16
+
+/* A full set lets blocks pass: to empty it at once would touch every block of a long run of frees twice, cold. But blocks
+   of sizes no longer in use must not fill it for good. */
 static int push_anyway(cache_malloc *m, cache_set *set, void *block, size_t bin)
 {
     if (set_push(set, block, bin)) {
         return 1;
     }
+    const int asked = __atomic_load_n(&set->bound, __ATOMIC_RELAXED) == 0;
+    set->refused += (bin + 1) << CLASS_SHIFT;
+    if (!asked && set->refused < (uint64_t)m->bytes * PATIENCE) {
+        return 0;
+    }
     const int kept = errno;
     hm__cache_set_empty(set, m->layer.inner);
     __atomic_store_n(&set->bound, m->bytes, __ATOMIC_RELAXED);
+    set->refused = 0;
     errno = kept;
     return set_push(set, block, bin);
 }

@@ -224,15 +224,14 @@ static void cache__old_sizes_make_room_for_new_ones(void **state)
 {
     (void)state;
     for (size_t k = 0; k < COUNT(kinds); k++) {
-        hm_host *host = open_host("cache:bytes=4K+default");
+        hm_host *host = open_host("cache:bytes=4K+limit+default");
         hm_malloc *m = create(host, kinds[k].flags);
         free_many(m);
-        void *block = hm_alloc(m, 1000);
-        for (int i = 0; i < 8; i++) {
-            hm_free_sized(m, block, 1000);
-            CHECK_ROW(kinds[k].label, hm_alloc(m, 1000) == block);
+        CHECK_ROW(kinds[k].label, live_below(host) == HELD_MOST);
+        for (int i = 0; i < 100; i++) {
+            hm_free_sized(m, hm_alloc(m, 1000), 1000);
         }
-        hm_free_sized(m, block, 1000);
+        CHECK_ROW(kinds[k].label, live_below(host) == 1008);
         hm_malloc_release(m);
         hm_host_release(host);
     }
