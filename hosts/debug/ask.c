@@ -5,6 +5,7 @@
 #include "ignore_internal.h"
 #include "ledger_internal.h"
 #include "scope_internal.h"
+#include "tell_internal.h"
 
 static debug_host *host_of(hm_debug *self)
 {
@@ -231,6 +232,16 @@ static hm_status malloc_ignore(hm_debug *self, const void *block)
     return hm__debug_ignore(m->host, m, block);
 }
 
+static hm_status host_on_finding(hm_debug *self, hm_debug_tell *tell, void *context)
+{
+    return hm__debug_on_finding(host_of(self), tell, context);
+}
+
+static hm_status malloc_on_finding(hm_debug *self, hm_debug_tell *tell, void *context)
+{
+    return hm__debug_on_finding(malloc_of(self)->host, tell, context);
+}
+
 const hm_debug_vtbl hm__debug_ask_host = {.size = sizeof(hm_debug_vtbl),
                                           .report = host_report,
                                           .check = host_check,
@@ -241,7 +252,8 @@ const hm_debug_vtbl hm__debug_ask_host = {.size = sizeof(hm_debug_vtbl),
                                           .since = host_since,
                                           .scope_begin = host_scope_begin,
                                           .scope_end = host_scope_end,
-                                          .ignore = host_ignore};
+                                          .ignore = host_ignore,
+                                          .on_finding = host_on_finding};
 
 const hm_debug_vtbl hm__debug_ask_malloc = {.size = sizeof(hm_debug_vtbl),
                                             .report = malloc_report,
@@ -253,4 +265,5 @@ const hm_debug_vtbl hm__debug_ask_malloc = {.size = sizeof(hm_debug_vtbl),
                                             .since = malloc_since,
                                             .scope_begin = malloc_scope_begin,
                                             .scope_end = malloc_scope_end,
-                                            .ignore = malloc_ignore};
+                                            .ignore = malloc_ignore,
+                                            .on_finding = malloc_on_finding};

@@ -151,7 +151,10 @@ struct debug_host {
     debug_patterns *patterns; /* NULL: none */
     uint32_t ignores;         /* 1: some block was ignored once */
     int fd;
-    int snapshot_fd;   /* for a snapshot at the end; -1: none */
+    int snapshot_fd;     /* for a snapshot at the end; -1: none */
+    hm_debug_tell *tell; /* atomic; NULL: nobody; changed under report, as the next */
+    void *tell_context;
+    uint32_t tellers;  /* atomic: threads in tell */
     hm_lock report;    /* one finding at a time; guards the next four */
     uint32_t findings; /* printed in full */
     uint32_t kinds;    /* entries of seen */

@@ -1,19 +1,20 @@
 /* SPDX-License-Identifier: MIT */
 /* The text of one finding, and the memory of which were printed already. */
 #include "finding_internal.h"
+#include "tell_internal.h"
 
 #include <string.h>
 
 #define LABEL_COLUMN 15u
 
 /* The entry of this kind at these places: a new one when it is to be printed, NULL when it is only counted. */
-static debug_seen *seen_first(debug_host *host, const debug_finding *f, uint32_t site)
+static debug_seen *seen_first(debug_host *host, debug_finding *f, uint32_t site)
 {
     for (uint32_t i = 0; i < host->kinds; i++) {
         debug_seen *seen = &host->seen[i];
         if (seen->what == f->what && seen->allocated_site == f->facts.site_id &&
             seen->site == site) {
-            seen->times++;
+            f->times = ++seen->times;
             host->repeats++;
             return NULL;
         }
@@ -22,6 +23,7 @@ static debug_seen *seen_first(debug_host *host, const debug_finding *f, uint32_t
         host->repeats++;
         return NULL;
     }
+    f->times = 1;
     debug_seen *fresh = &host->seen[host->kinds++];
     *fresh =
         (debug_seen){.what = f->what,
@@ -151,4 +153,5 @@ void hm__debug_found(debug_finding *f)
         hm__debug_text_send(&text, host->fd);
     }
     core->unlock(&host->report);
+    hm__debug_tell(f);
 }

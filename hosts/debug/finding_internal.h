@@ -44,6 +44,8 @@ typedef struct debug_finding {
     debug_place before; /* of another thread, for overlaps */
     debug_place here;
     debug_facts culprit; /* the block before, for overwritten headers */
+    uint64_t
+        times; /* of its kind at these places; 0: not known. Set by hm__debug_found */
 } debug_finding;
 
 /* Who acts, for words. */

@@ -6,6 +6,7 @@
 #include "os.h"
 #include "quarantine_internal.h"
 #include "scope_internal.h"
+#include "tell_internal.h"
 
 debug_process hm__debug;
 _Thread_local debug_thread *hm__debug_me;
@@ -88,9 +89,9 @@ static void thread_exit(void *value)
     }
     *place = me->next;
     hm__debug.core->unlock(&hm__debug.lock);
-    hm__debug_walk_end();
     hm__debug_me = NULL;
     hm__debug_scopes_free(me);
+    hm__debug_walk_end(); /* may tell, and what is told may come back as a new thread */
     hm__debug.core->memory_free(me->books, me->book_count * sizeof(debug_book *));
     hm__debug.core->memory_free(me, sizeof(*me));
 }
@@ -215,4 +216,5 @@ void hm__debug_walk_end(void)
     }
     __atomic_store_n(&hm__debug.walkers, 0, __ATOMIC_SEQ_CST);
     hm__debug.core->unlock(&hm__debug.walking);
+    hm__debug_tell_waiting();
 }

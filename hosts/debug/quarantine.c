@@ -4,6 +4,7 @@
 
 #include "fill_internal.h"
 #include "finding_internal.h"
+#include "tell_internal.h"
 
 void hm__debug_evict_enter(debug_book *book)
 {
@@ -115,6 +116,7 @@ void hm__debug_evict_all(debug_book *book)
     if (!book->held) {
         return;
     }
+    hm__debug_tell_later();
     if (book->held_older) {
         debug_held *const older = other_half(book);
         evict(book, older, older + book->held_half);
@@ -124,6 +126,8 @@ void hm__debug_evict_all(debug_book *book)
         evict(book, newer, book->held_next);
         DEBUG_SET(book->held_next, newer);
     }
+    hm__debug_tell_again();
+    hm__debug_tell_waiting();
 }
 
 void hm__debug_make_room(debug_book *book)
@@ -133,12 +137,15 @@ void hm__debug_make_room(debug_book *book)
         hm__debug_evict_all(book);
         return;
     }
+    hm__debug_tell_later();
     if (book->held_older) {
         evict(book, older, older + book->held_half);
     }
     book->held_older = 1;
     book->held_end = older + book->held_half;
     DEBUG_SET(book->held_next, older);
+    hm__debug_tell_again();
+    hm__debug_tell_waiting();
 }
 
 /* Approximate beside a writer. */
@@ -156,9 +163,12 @@ void hm__debug_hold_any(debug_book *book, const debug_held *held)
     const uint64_t most = book->owner->host->held_bytes;
     const size_t bytes = held->bytes & ~DEBUG_HELD_LONG;
     if (bytes > most) {
+        hm__debug_tell_later();
         hm__debug_evict_enter(book);
         hm__debug_give_back(book->owner, held);
         hm__debug_evict_leave(book);
+        hm__debug_tell_again();
+        hm__debug_tell_waiting();
         return;
     }
     if (bytes > DEBUG_HELD_SMALL && hm__debug_held_bytes(book) + bytes > most) {

@@ -33,6 +33,33 @@ typedef struct hm_debug_site {
 /** Called per site; a value other than 0 ends it. May allocate. */
 typedef int hm_debug_visit(void *context, const hm_debug_site *site);
 
+/** A mistake as hm_debug_on_finding() tells it. Sites are NULL and threads 0 where they are not known; text is valid
+    during the call only. */
+typedef struct hm_debug_finding {
+    size_t size; /**< sizeof(hm_debug_finding) as the host compiled it */
+    hm_status
+        status; /**< the verdict; HM_OK for what no call answers, such as an overlap */
+    const char *kind; /**< "double free", as reports say it */
+    const char *malloc_name;
+    uint64_t
+        times; /**< 1: the first at these places, which was printed; 0: more kinds than are kept apart */
+    const void *pointer; /**< as the program gave it */
+    const void *block;   /**< the start of the block it is about; NULL: none */
+    uint64_t bytes;      /**< the block's; 0 where its header is lost */
+    uint64_t serial;
+    const hm_site *allocated;
+    const hm_site *freed;
+    const hm_site *
+        before; /**< the other thread's place of an overlap; where a no-allocation scope began */
+    const hm_site *here;
+    uint32_t allocated_thread;
+    uint32_t freed_thread;
+    uint32_t before_thread;
+    uint32_t here_thread;
+} hm_debug_finding;
+
+typedef void hm_debug_tell(void *context, const hm_debug_finding *finding);
+
 #define HM_DEBUG_SCOPE_NOALLOC 1u /**< hm_debug_noalloc_begin() */
 #define HM_DEBUG_SCOPE_SITE    2u /**< hm_debug_site_begin() */
 #define HM_DEBUG_SCOPE_IGNORE  3u /**< hm_debug_ignore_begin() */
@@ -51,6 +78,7 @@ typedef struct hm_debug_vtbl {
     hm_status (*scope_begin)(hm_debug *self, uint32_t kind, hm_site *site);
     hm_status (*scope_end)(hm_debug *self, uint32_t kind);
     hm_status (*ignore)(hm_debug *self, const void *block);
+    hm_status (*on_finding)(hm_debug *self, hm_debug_tell *tell, void *context);
 } hm_debug_vtbl;
 
 struct hm_debug {
@@ -241,6 +269,24 @@ static inline hm_status hm_debug_ignore(hm_debug *debug, const void *block)
 {
     return HM_DEBUG_ASKS(debug, ignore) ? debug->vtbl->ignore(debug, block)
                                         : HM_E_UNSUPPORTED;
+}
+
+/**
+ * Call @p tell after each finding, repeated ones included, in the thread that made it and before its call returns.
+ * Leaks are none. It may allocate, free and ask; what it does wrong itself is reported, but not told. One found while
+ * freed blocks go back, or during a walk, is told when that is over, and is lost when there is no memory to keep it.
+ * It must not wait for other threads, and while the host itself is being released it may only ask.
+ * A host has one: the last call counts, of a malloc too.
+ * @param tell NULL: nobody any more; other threads are out of the former one when this returns
+ * @return HM_OK; HM_E_UNSUPPORTED for NULL
+ * @threads any
+ */
+static inline hm_status
+hm_debug_on_finding(hm_debug *debug, hm_debug_tell *tell, void *context)
+{
+    return HM_DEBUG_ASKS(debug, on_finding)
+               ? debug->vtbl->on_finding(debug, tell, context)
+               : HM_E_UNSUPPORTED;
 }
 
 HM_END_DECLS
