@@ -21,6 +21,16 @@ const char *hm_status_name(hm_status status)
     return index >= 0 && index < count ? names[index] : "HM_E_?";
 }
 
+/* Names, options and paths come from anywhere, and may hold what would make two lines of one. */
+static void one_line(char *text)
+{
+    for (; *text; text++) {
+        if ((unsigned char)*text < ' ' || *text == 0x7f) {
+            *text = '?';
+        }
+    }
+}
+
 hm_status
 hm_error_set(hm_error *err, hm_status status, const char *where, const char *format, ...)
 {
@@ -40,6 +50,8 @@ hm_error_set(hm_error *err, hm_status status, const char *where, const char *for
     va_start(arguments, format);
     vsnprintf(err->what, sizeof err->what, format, arguments);
     va_end(arguments);
+    one_line(err->where);
+    one_line(err->what);
     return status;
 }
 

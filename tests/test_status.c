@@ -50,6 +50,15 @@ static void status__set_fills_and_returns(void **state)
     assert_string_equal(err.what, "found 3");
 }
 
+static void status__set_makes_one_line(void **state)
+{
+    hm_error err;
+    (void)state;
+    hm_error_set(&err, HM_E_INVALID, "module:/a\nb", "found \"%s\"", "x\n\t\x1b[1my");
+    assert_string_equal(err.where, "module:/a?b");
+    assert_string_equal(err.what, "found \"x???[1my\"");
+}
+
 static void status__set_keeps_to_its_buffers(void **state)
 {
     char text[400];
@@ -120,6 +129,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(status__names),
         cmocka_unit_test(status__set_fills_and_returns),
+        cmocka_unit_test(status__set_makes_one_line),
         cmocka_unit_test(status__set_keeps_to_its_buffers),
         cmocka_unit_test(status__set_takes_null),
         cmocka_unit_test(status__os_code_is_recorded),
