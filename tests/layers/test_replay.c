@@ -66,6 +66,45 @@ static void replay__makes_the_same_calls(void **state)
     }
 }
 
+/* One address, two blocks: the second allocation began first and came back last. */
+static void replay__tells_blocks_of_one_address_apart(void **state)
+{
+    static const struct {
+        uint32_t thread, kind;
+        uint64_t bytes, in, out, finished;
+    } rows[] = {
+        {1, HM_TRACE_ALLOC, 1000, 0, 4096, 4}, {2, HM_TRACE_ALLOC, 8, 0, 4096, 2},
+        {2, HM_TRACE_FREE, 0, 4096, 0, 3},     {2, HM_TRACE_ALLOC, 5, 0, 8192, 4},
+        {2, HM_TRACE_FREE, 0, 4096, 0, 5},     {1, HM_TRACE_FREE, 0, 8192, 0, 6},
+    };
+    (void)state;
+    hm_host_release(open_file("twice", ",size=4096", "default"));
+    FILE *file = fopen(in_folder("twice"), "r+b");
+    hm_trace_header header;
+    assert_non_null(file);
+    assert_int_equal(fread(&header, sizeof header, 1, file), 1);
+    header.next = COUNT(rows);
+    rewind(file);
+    fwrite(&header, sizeof header, 1, file);
+    fseek(file, (long)header.records_at, SEEK_SET);
+    for (size_t i = 0; i < COUNT(rows); i++) {
+        const hm_trace_record r = {.state = HM_TRACE_STATE(i, HM_TRACE_STATE_FINISHED),
+                                   .kind = (uint8_t)rows[i].kind,
+                                   .thread = rows[i].thread,
+                                   .malloc_number = 1,
+                                   .bytes = rows[i].bytes,
+                                   .block = rows[i].in,
+                                   .result = rows[i].out,
+                                   .finished = rows[i].finished};
+        fwrite(&r, sizeof r, 1, file);
+    }
+    fclose(file);
+    assert_int_equal(replay(in_folder("twice"), "--json --host debug+default"), 0);
+    assert_int_equal(figure("peak_requested"), 1005);
+    assert_int_equal(figure("blocks"), 3);
+    assert_int_equal(figure("unknown") + figure("left"), 0);
+}
+
 static void replay__says_that_the_ring_has_wrapped(void **state)
 {
     (void)state;
@@ -296,6 +335,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(replay__makes_the_same_calls),
+        cmocka_unit_test(replay__tells_blocks_of_one_address_apart),
         cmocka_unit_test(replay__says_that_the_ring_has_wrapped),
         cmocka_unit_test(replay__shows_a_host_that_refuses),
         cmocka_unit_test(trace__is_good_after_sigkill_at_any_point),

@@ -121,6 +121,40 @@ static void threads__lose_nothing_while_the_host_changes(void **state)
     give_up(c.m, host);
 }
 
+static void *keep_nothing(void *context)
+{
+    crew *c = context;
+    while (!__atomic_load_n(&c->stop, __ATOMIC_RELAXED)) {
+        drop(c, filled(c, hm_alloc(c->m, sizeof(uint32_t)), 1));
+    }
+    return NULL;
+}
+
+/* Without blocks that stay an old host goes at once, under the feet of those who were about to ask it. */
+static void threads__never_meet_a_host_that_has_gone(void **state)
+{
+    (void)state;
+    hm_host *host = open_host("swap+born");
+    crew c = {.m = create(host, HM_MALLOC_THREADSAFE, 0)};
+    pthread_t threads[THREADS];
+    for (int i = 0; i < THREADS; i++) {
+        assert_int_equal(pthread_create(&threads[i], NULL, keep_nothing, &c), 0);
+    }
+    const uint64_t end = born_core->now_ns() + (uint64_t)seconds * 500000000u;
+    while (born_core->now_ns() < end) {
+        for (int i = 0; i < 100; i++) {
+            swap_to(host, i % 2 ? "born" : NULL);
+        }
+    }
+    __atomic_store_n(&c.stop, 1, __ATOMIC_RELAXED);
+    for (int i = 0; i < THREADS; i++) {
+        pthread_join(threads[i], NULL);
+    }
+    assert_int_equal(c.damaged + c.refused, 0);
+    assert_int_equal(state_of(host).waiting, 0);
+    give_up(c.m, host);
+}
+
 typedef struct swapper {
     hm_host *host;
     uint32_t stop; /* atomic */
@@ -168,6 +202,7 @@ int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(threads__lose_nothing_while_the_host_changes),
+        cmocka_unit_test(threads__never_meet_a_host_that_has_gone),
         cmocka_unit_test(fork__while_the_host_changes),
     };
     seconds = argc > 1 ? atoi(argv[1]) : seconds;

@@ -116,6 +116,42 @@ static void trace__records_verdicts(void **state)
     hm_host_release(host);
 }
 
+typedef struct giver {
+    hm_malloc *m;
+    void *block;
+} giver;
+
+/* Called inside an allocation. */
+static size_t give_back(void *context, hm_pressure pressure)
+{
+    giver *g = context;
+    if (pressure == HM_PRESSURE_LOW && g->block) {
+        hm_free(g->m, g->block);
+        g->block = NULL;
+    }
+    return 0;
+}
+
+static void trace__says_when_a_call_came_back(void **state)
+{
+    (void)state;
+    hm_host *host = open_host("trace+limit:soft=100,hard=1000+default");
+    giver g = {create(host, 0), NULL};
+    g.block = hm_alloc(g.m, 50);
+    assert_int_equal(hm_host_subscribe(host, give_back, &g), HM_OK);
+    void *block = hm_alloc_at(g.m, 90, HM_LEVEL_DOMAIN, NULL);
+    const hm_trace_record *records = records_of(hm_trace_header_of(host));
+    assert_int_equal(records[2].kind, HM_TRACE_ALLOC);
+    assert_int_equal(records[3].kind,
+                     HM_TRACE_FREE); /* began while the other was under way */
+    assert_int_equal(records[3].finished, 4);
+    assert_int_equal(records[2].finished, 4);
+    assert_int_equal(hm_host_unsubscribe(host, give_back, &g), HM_OK);
+    hm_free(g.m, block);
+    hm_malloc_release(g.m);
+    hm_host_release(host);
+}
+
 static void trace__asks_for_sites_when_told_to(void **state)
 {
     static const struct {
@@ -213,6 +249,7 @@ int main(void)
         cmocka_unit_test(trace__without_options_does_no_harm),
         cmocka_unit_test(trace__records_every_kind),
         cmocka_unit_test(trace__records_verdicts),
+        cmocka_unit_test(trace__says_when_a_call_came_back),
         cmocka_unit_test(trace__asks_for_sites_when_told_to),
         cmocka_unit_test(trace__wraps_and_keeps_the_end),
         cmocka_unit_test(open__refuses),
