@@ -114,7 +114,7 @@ static const hm_option bytes_option = {
     .size = sizeof(hm_option),
     .name = "bytes",
     .type = HM_OPTION_BYTES,
-    .fallback = "256K",
+    .fallback = "2M",
     .help = "what an object holds back at most, and each thread of a thread-safe one; 0: "
             "nothing",
 };
