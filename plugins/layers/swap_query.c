@@ -170,7 +170,7 @@ static hm_status swap_reset(hm_malloc *self)
     return status;
 }
 
-/* The inner mallocs refuse from now on; a closed object is not swapped any more. */
+/* The inner mallocs refuse from now on, and this one knows why; a closed object is not swapped any more. */
 static void swap_close(hm_malloc *self)
 {
     swap_malloc *m = hm__swap_from(self);
@@ -184,6 +184,7 @@ static void swap_close(hm_malloc *self)
     }
     core->unlock(&m->lock);
     core->unlock(&m->host->lock);
+    (core->malloc_basics->close)(self);
 }
 
 static hm_status swap_find(hm_malloc *self, const char *name, void **out)
