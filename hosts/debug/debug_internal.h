@@ -147,6 +147,8 @@ struct debug_host {
     uint32_t released; /* mallocs released and empty; guarded by lock, as the next */
     uint32_t mark;     /* the last checkpoint */
     int leaks;
+    uint32_t exit_code;       /* of a process with leaks or findings; 0: its own */
+    uint64_t leaked;          /* blocks in the last leak report */
     int suppressions;         /* printed with leaks */
     debug_patterns *patterns; /* NULL: none */
     uint32_t ignores;         /* 1: some block was ignored once */

@@ -4,6 +4,7 @@
 
 #include "ignore_internal.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -56,6 +57,14 @@ static const hm_option option_ignore = {
     NULL,
     "file of leaks that are none: leak:PATTERN lines for functions, files or mallocs",
     NULL};
+static const hm_option option_exitcode = {
+    sizeof(hm_option),
+    "exitcode",
+    HM_OPTION_NUMBER,
+    0,
+    "0",
+    "a process that reported leaks or mistakes ends with this, 1 to 255; 0: as it would",
+    NULL};
 static const hm_option option_suppressions = {
     sizeof(hm_option),
     "suppressions",
@@ -66,16 +75,22 @@ static const hm_option option_suppressions = {
     NULL};
 
 static const hm_option *const options[] = {
-    &option_ignore, &option_suppressions, &option_report,    &option_snapshot,
-    &option_leaks,  &option_fill,         &option_quarantine};
+    &option_ignore, &option_suppressions, &option_report,     &option_snapshot,
+    &option_leaks,  &option_fill,         &option_quarantine, &option_exitcode};
 
 #define HELD_ENTRIES_MAX 32768u
 #define HELD_BYTES       65536u
+
+/* What the process ends with, once a host wants it to; hosts may be gone by then. */
+static uint32_t exit_code;
 
 static void host_report_end(debug_host *host)
 {
     if (host->leaks || host->findings || host->repeats) {
         hm__debug_report_closing(host);
+        if (host->exit_code && (host->leaked || host->findings || host->repeats)) {
+            exit_code = host->exit_code;
+        }
     }
     if (host->snapshot_fd >= 0) {
         hm__debug_snapshot(host, host->snapshot_fd);
@@ -92,6 +107,12 @@ static void at_exit(void)
     }
     for (debug_host *host = hm__debug.hosts; host; host = host->next) {
         host_report_end(host);
+    }
+    /* exit() would flush after the last handler, and this is the last: what the program wrote must not be lost. No stream
+       allocates for that any more. */
+    if (exit_code) {
+        fflush(NULL);
+        _Exit((int)exit_code);
     }
 }
 
@@ -253,6 +274,13 @@ options_read(debug_host *host, const hm_option_values *values, hm_error *err)
                                             : DEBUG_FILL_ENDS;
     host->held_bytes = entries ? HELD_BYTES : 0;
     host->held_entries = (uint32_t)entries;
+    const uint64_t code = core->option_number(values, "exitcode");
+    if (code > 255) {
+        return core->error_set(err, HM_E_INVALID, "host:debug",
+                               "exitcode: %llu, expected at most 255",
+                               (unsigned long long)code);
+    }
+    host->exit_code = (uint32_t)code;
     host->suppressions = core->option_bool(values, "suppressions");
     const char *ignore = core->option_text(values, "ignore");
     hm_status status =

@@ -279,6 +279,7 @@ static void report(debug_host *host, int fd, const debug_malloc *only, int leaks
     live_list list;
     debug_text text;
     list_collect(&list, host, only, leaks);
+    host->leaked = leaks ? list.blocks : host->leaked;
     core->lock(&host->report);
     hm__debug_text_start(&text);
     if (list.blocks) {

@@ -10,16 +10,22 @@
 
 static hm_host *death_host;
 
-static inline hm_malloc *death_malloc(const char *name, uint32_t flags)
+static inline hm_malloc *
+death_malloc_of(const char *spec, const char *name, uint32_t flags)
 {
     hm_malloc *m;
     hm_error err;
-    if ((!death_host && hm_host_open("debug", &death_host, &err) != HM_OK) ||
+    if ((!death_host && hm_host_open(spec, &death_host, &err) != HM_OK) ||
         hm_host_create_malloc(death_host, name, flags, &m, &err) != HM_OK) {
         hm_error_print(&err);
         exit(1);
     }
     return m;
+}
+
+static inline hm_malloc *death_malloc(const char *name, uint32_t flags)
+{
+    return death_malloc_of("debug", name, flags);
 }
 
 static inline int death_end(hm_malloc *m)
