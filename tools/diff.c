@@ -5,7 +5,6 @@
 #include "report/snapshot.h"
 
 #include <stdlib.h>
-#include <string.h>
 
 typedef struct change {
     const site_row *row;
@@ -13,28 +12,6 @@ typedef struct change {
     int64_t bytes;
     int is_new;
 } change;
-
-static int same_text(const char *a, const char *b)
-{
-    return a == b || (a && b && strcmp(a, b) == 0);
-}
-
-/* By place, not by number: numbers are given in order of first use and differ between runs. */
-static int by_place(const void *a, const void *b)
-{
-    const site_row *x = a, *y = b;
-    const int files = strcmp(x->file, y->file);
-    if (files) {
-        return files;
-    }
-    if (x->line != y->line) {
-        return x->line < y->line ? -1 : 1;
-    }
-    return same_text(x->function, y->function) ? 0
-           : !x->function                      ? -1
-           : !y->function                      ? 1
-                                               : strcmp(x->function, y->function);
-}
 
 static int by_growth(const void *a, const void *b)
 {
@@ -62,13 +39,13 @@ static int compare(snapshot *before, snapshot *after)
         fprintf(stderr, "hostmalloc: no memory to compare\n");
         return EXIT_FINDINGS;
     }
-    qsort(before->sites, before->site_count, sizeof *before->sites, by_place);
-    qsort(after->sites, after->site_count, sizeof *after->sites, by_place);
+    qsort(before->sites, before->site_count, sizeof *before->sites, site_by_place);
+    qsort(after->sites, after->site_count, sizeof *after->sites, site_by_place);
     for (size_t i = 0, k = 0; i < after->site_count || k < before->site_count;) {
         const int order = i == after->site_count ? 1
                           : k == before->site_count
                               ? -1
-                              : by_place(&after->sites[i], &before->sites[k]);
+                              : site_by_place(&after->sites[i], &before->sites[k]);
         const site_row *now = order <= 0 ? &after->sites[i++] : NULL;
         const site_row *was = order >= 0 ? &before->sites[k++] : NULL;
         change c = {now ? now : was, 0, 0, 0};

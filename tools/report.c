@@ -30,6 +30,7 @@ static const format *find_format(const char *name)
 static int run_report(int count, char **arguments)
 {
     const char *path = NULL;
+    const char *known = NULL;
     const format *wanted = &formats[0];
     for (int i = 0; i < count; i++) {
         if (strcmp(arguments[i], "--format") == 0) {
@@ -41,6 +42,12 @@ static int run_report(int count, char **arguments)
             if (!wanted) {
                 return usage_error(&report_verb, "unknown format", arguments[i]);
             }
+        } else if (strcmp(arguments[i], "--baseline") == 0) {
+            if (++i == count) {
+                return usage_error(&report_verb, "--baseline wants a file",
+                                   "nothing follows");
+            }
+            known = arguments[i];
         } else if (arguments[i][0] == '-' && arguments[i][1]) {
             return usage_error(&report_verb, "unknown option", arguments[i]);
         } else if (path) {
@@ -56,6 +63,15 @@ static int run_report(int count, char **arguments)
     if (!snapshot_read(path, &s)) {
         return EXIT_USAGE;
     }
+    if (known) {
+        snapshot baseline;
+        if (!snapshot_read(known, &baseline)) {
+            snapshot_free(&s);
+            return EXIT_USAGE;
+        }
+        snapshot_forgive(&s, &baseline);
+        snapshot_free(&baseline);
+    }
     wanted->write(&s, stdout);
     const int found = s.finding_count > 0 || s.sum.live_blocks > 0;
     snapshot_free(&s);
@@ -63,10 +79,12 @@ static int run_report(int count, char **arguments)
 }
 
 const verb report_verb = {
-    "report", "FILE [--format F]", "show a snapshot of the debug host",
+    "report", "FILE [--format F] [--baseline FILE]", "show a snapshot of the debug host",
     "\nFILE is written by debug:snapshot=FILE, or by hm_debug_snapshot(); - is standard "
     "input.\n"
     "Formats: text (the default), json, folded (flame graphs), pprof, heaptrack, sarif, "
     "junit.\n"
+    "Of sites that have blocks live in the baseline, a snapshot too, nothing counts as "
+    "live.\n"
     "Exit codes: 0 nothing live and no findings, 1 some, 2 usage or not a snapshot.\n",
     run_report};

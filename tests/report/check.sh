@@ -50,6 +50,14 @@ want "src/db.c:42" "$work/out"
 want "double free (HM_E_FREED)" "$work/out"
 want "SUMMARY: 1 errors, 8 blocks and 731 bytes live at 3 sites" "$work/out"
 
+# Known leaks are not counted; mistakes are.
+code 1 "$hostmalloc" report "$work/a.jsonl" --baseline "$work/a.jsonl"
+want "SUMMARY: 1 errors, 0 blocks and 0 bytes live at 3 sites" "$work/out"
+code 1 "$hostmalloc" report "$work/b.jsonl" --baseline "$work/a.jsonl"
+grep -q ", 0 blocks" "$work/out" && fail "a new leak is not counted"
+code 2 "$hostmalloc" report "$work/a.jsonl" --baseline
+code 2 "$hostmalloc" report "$work/a.jsonl" --baseline "$work/text"
+
 code 1 "$hostmalloc" report "$work/a.jsonl" --format json
 $python3 -m json.tool "$work/out" >"$work/tree" || fail "json"
 want '"file": "src/db.c"' "$work/tree"

@@ -210,3 +210,50 @@ void print_place(FILE *to, const char *file, uint64_t line)
         fputs(file, to);
     }
 }
+
+static int same_text(const char *a, const char *b)
+{
+    return a == b || (a && b && strcmp(a, b) == 0);
+}
+
+int site_by_place(const void *a, const void *b)
+{
+    const site_row *x = a, *y = b;
+    const int files = strcmp(x->file, y->file);
+    if (files) {
+        return files;
+    }
+    if (x->line != y->line) {
+        return x->line < y->line ? -1 : 1;
+    }
+    return same_text(x->function, y->function) ? 0
+           : !x->function                      ? -1
+           : !y->function                      ? 1
+                                               : strcmp(x->function, y->function);
+}
+
+static int is_known(const snapshot *baseline, const site_row *row)
+{
+    const site_row *was =
+        bsearch(row, baseline->sites, baseline->site_count, sizeof *row, site_by_place);
+    return was && was->count.live_blocks;
+}
+
+void snapshot_forgive(snapshot *s, snapshot *baseline)
+{
+    qsort(baseline->sites, baseline->site_count, sizeof *baseline->sites, site_by_place);
+    for (size_t i = 0; i < s->stack_count; i++) {
+        const site_row *row = snapshot_site(s, s->stacks[i].site);
+        if (row && is_known(baseline, row)) {
+            s->stacks[i].count.live_blocks = s->stacks[i].count.live_bytes = 0;
+        }
+    }
+    for (size_t i = 0; i < s->site_count; i++) {
+        figures *count = &s->sites[i].count;
+        if (count->live_blocks && is_known(baseline, &s->sites[i])) {
+            s->sum.live_blocks -= count->live_blocks;
+            s->sum.live_bytes -= count->live_bytes;
+            count->live_blocks = count->live_bytes = 0;
+        }
+    }
+}

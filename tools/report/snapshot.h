@@ -72,6 +72,12 @@ void snapshot_free(snapshot *s);
 const site_row *snapshot_site(const snapshot *s,
                               uint64_t id); /* NULL when there is none */
 
+/* Order of site rows for qsort and bsearch: by place, not by number, which is given in order of first use and differs
+   between runs. */
+int site_by_place(const void *a, const void *b);
+/* What is live at places where the baseline, which is sorted for it, has something live too is not counted. */
+void snapshot_forgive(snapshot *s, snapshot *baseline);
+
 /* "file:line", or the file alone where there is no line. */
 void print_place(FILE *to, const char *file, uint64_t line);
 
