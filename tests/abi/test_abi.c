@@ -19,7 +19,7 @@ static void use(const char *spec)
 {
     hm_error err;
     hm_host *host;
-    hm_malloc *m;
+    hm_malloc *m = NULL;
     if (hm_host_open(spec, &host, &err) != HM_OK ||
         hm_host_create_malloc(host, "abi", HM_MALLOC_THREADSAFE, &m, &err) != HM_OK) {
         fail_msg("%s: %s: %s", spec, err.where, err.what);

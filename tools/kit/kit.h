@@ -15,6 +15,17 @@
 #include <stdio.h>
 #include <string.h>
 
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define KIT_SANITIZED 1
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
+#define KIT_SANITIZED 1
+#endif
+#endif
+#ifndef KIT_SANITIZED
+#define KIT_SANITIZED 0
+#endif
+
 #define KIT_COUNT(array) (sizeof(array) / sizeof((array)[0]))
 
 /* What is checked: a spec, after loading a module if there is one. Without a spec: the module itself. */
