@@ -75,7 +75,7 @@ static void no_growth__tells_leaks_from_caches(void **state)
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         const growth_case *c = &cases[i];
         plan p = c->run;
-        hm_debug_measure seen;
+        hm_debug_measure seen = {0};
         const hm_status status =
             hm_debug_expect_no_growth(debug, work, &p, c->warm_up, c->runs, &seen);
         if (status != c->status || seen.grown_blocks != c->blocks ||

@@ -65,7 +65,8 @@ struct swap_malloc {
     hm_lock lock; /* guards slots' inner, states, and calls that are about all of them */
     swap_slot *slots;
     int closed;
-    uint64_t limit;       /* requested bytes; 0 none, and nothing below is counted */
+    uint32_t counts;      /* 0: nothing below is counted */
+    uint64_t limit;       /* requested bytes; 0 none */
     uint64_t live_blocks; /* atomic, as all below */
     uint64_t live_bytes;
     uint64_t peak_bytes;
@@ -114,6 +115,12 @@ static inline size_t hm__swap_room(size_t bytes, size_t offset)
 static inline swap_malloc *hm__swap_from(hm_malloc *self)
 {
     return (swap_malloc *)self; /* layer is the first member, base is its first */
+}
+
+/* Answers for its blocks, as HM_MALLOC_DEBUG and EXACT promise. */
+static inline int hm__swap_is_exact(const hm_malloc *self)
+{
+    return (self->flags & (HM_MALLOC_DEBUG | HM_MALLOC_EXACT)) != 0;
 }
 
 /* swap_malloc.c, swap_query.c */

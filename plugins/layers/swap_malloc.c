@@ -17,11 +17,12 @@ static uint64_t add(uint64_t *counter, uint64_t amount)
 static int charge(swap_malloc *m, size_t bytes)
 {
     uint64_t live = __atomic_load_n(&m->live_bytes, __ATOMIC_RELAXED);
-    if (!m->limit) {
+    const uint64_t limit = m->limit ? m->limit : UINT64_MAX;
+    if (!m->counts) {
         return 1;
     }
     do {
-        if (bytes > m->limit || live > m->limit - bytes) {
+        if (bytes > limit || live > limit - bytes) {
             add(&m->denied, 1);
             add(&m->failed, 1);
             return 0;
@@ -33,7 +34,7 @@ static int charge(swap_malloc *m, size_t bytes)
 
 static void discharge(swap_malloc *m, size_t bytes)
 {
-    if (m->limit) {
+    if (m->counts) {
         add(&m->live_bytes, 0 - (uint64_t)bytes);
     }
 }
@@ -41,7 +42,7 @@ static void discharge(swap_malloc *m, size_t bytes)
 /* A block of bytes is there, and was charged. */
 static void count(swap_malloc *m, size_t bytes, uint64_t blocks)
 {
-    if (!m->limit) {
+    if (!m->counts) {
         return;
     }
     const uint64_t live = __atomic_load_n(&m->live_bytes, __ATOMIC_RELAXED);
@@ -178,7 +179,7 @@ static hm_status swap_debug_free(
         inner, found.raw, room, found.offset > SWAP_NOTE_BYTES ? found.offset : 0, site);
     if (status == HM_OK || status == HM_E_CORRUPT) {
         discharge(m, found.bytes);
-        if (m->limit) {
+        if (m->counts) {
             add(&m->live_blocks, UINT64_MAX);
         }
         hm__swap_unpin(found.slot);
@@ -353,6 +354,10 @@ static hm_status start(swap_malloc *m, swap_host *host, hm_error *err)
     }
     slot->state = SLOT_CURRENT;
     m->current = slot;
+    /* Sites go through where the first host wants them, and where it is known that another may come. */
+    m->layer.base.flags |= inner->flags & HM_MALLOC_DEBUG;
+    m->layer.base.flags |= host->to[0] || host->file[0] ? HM_MALLOC_DEBUG : 0;
+    m->counts = m->limit || m->layer.base.flags & (HM_MALLOC_DEBUG | HM_MALLOC_EXACT);
     m->next = host->mallocs;
     if (host->mallocs) {
         host->mallocs->previous = m;
@@ -380,7 +385,7 @@ hm_status hm__swap_create_malloc(hm_host *self,
                                "no private memory for a malloc object");
     }
     m->layer.base.vtbl = &malloc_vtbl;
-    m->layer.base.flags = wanted.flags | HM_MALLOC_DEBUG;
+    m->layer.base.flags = wanted.flags;
     m->layer.host = self;
     m->layer.references = 1;
     m->layer.bytes = sizeof *m;

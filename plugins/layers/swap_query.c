@@ -20,6 +20,9 @@ static size_t swap_size_of(hm_malloc *self, const void *block)
 static int swap_owns(hm_malloc *self, const void *block)
 {
     swap_block found;
+    if (block && !hm__swap_is_exact(self)) {
+        return -1; /* asking would mean to read before a pointer that may be anybody's */
+    }
     return block && hm__swap_find(hm__swap_from(self), block, &found);
 }
 
@@ -34,6 +37,9 @@ static void without_note(hm_block *block, size_t offset, size_t bytes)
 static hm_status swap_describe(hm_malloc *self, const void *block, hm_block *out)
 {
     swap_block found;
+    if (!hm__swap_is_exact(self)) {
+        return HM_E_UNSUPPORTED;
+    }
     if (!block || !hm__swap_find(hm__swap_from(self), block, &found)) {
         return HM_E_NOT_OWNED;
     }
@@ -108,11 +114,11 @@ static uint64_t load(const uint64_t *counter)
     return __atomic_load_n(counter, __ATOMIC_RELAXED);
 }
 
-/* Only what has a limit counts. */
+/* Only what has a limit, or answers for its blocks, counts. */
 static hm_status swap_stats(hm_malloc *self, hm_stats *out)
 {
     const swap_malloc *m = hm__swap_from(self);
-    if (!m->limit) {
+    if (!m->counts) {
         return HM_E_UNSUPPORTED;
     }
     const hm_stats counted = {.size = out->size,

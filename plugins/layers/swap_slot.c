@@ -234,12 +234,17 @@ void hm__swap_note_spoil(void *user)
     memcpy((char *)user - SWAP_NOTE_BYTES, &check, sizeof check);
 }
 
+/* A host that cannot tell whose a pointer is leaves only the note to go by. */
 static int find_exactly(swap_malloc *m, const void *user, swap_block *out)
 {
     const uintptr_t address = (uintptr_t)user;
-    int found = 0;
+    int found = 0, trusts = 0;
     core->lock(&m->lock);
     for (swap_slot *slot = m->slots; slot && !found; slot = slot->next) {
+        if (slot->inner && !hm__swap_is_exact(slot->inner)) {
+            trusts = 1;
+            continue;
+        }
         for (uintptr_t offset = SWAP_NOTE_BYTES;
              slot->inner && !found && offset < address && address % offset == 0;
              offset *= 2) {
@@ -249,12 +254,13 @@ static int find_exactly(swap_malloc *m, const void *user, swap_block *out)
         }
     }
     core->unlock(&m->lock);
-    return found;
+    return found || (trusts && hm__swap_note_read(user, out) && out->slot->owner == m &&
+                     !hm__swap_is_exact(out->slot->inner));
 }
 
 int hm__swap_find(swap_malloc *m, const void *user, swap_block *out)
 {
-    return m->flags & HM_MALLOC_EXACT
+    return hm__swap_is_exact(&m->layer.base)
                ? find_exactly(m, user, out)
                : hm__swap_note_read(user, out) && out->slot->owner == m;
 }

@@ -12,7 +12,7 @@
 static void swap__without_options_does_no_harm(void **state)
 {
     (void)state;
-    hm_host *host = open_host("swap+born");
+    hm_host *host = open_host("swap:to=default+born");
     hm_malloc *m = create(host, HM_MALLOC_THREADSAFE, 0);
     char *block = hm_alloc(m, 100);
     memset(block, 1, 100);
@@ -34,7 +34,7 @@ static void swap__without_options_does_no_harm(void **state)
 static void swap__frees_each_block_where_it_was_born(void **state)
 {
     (void)state;
-    hm_host *host = open_host("swap+born");
+    hm_host *host = open_host("swap:to=default+born");
     hm_malloc *m = create(host, HM_MALLOC_THREADSAFE, 0);
     void *a = hm_alloc(m, 10);
     swap_to(host, "born");
@@ -63,7 +63,7 @@ static void swap__frees_each_block_where_it_was_born(void **state)
 static void swap__without_blocks_releases_at_once(void **state)
 {
     (void)state;
-    hm_host *host = open_host("swap+born");
+    hm_host *host = open_host("swap:to=default+born");
     hm_malloc *m = create(host, 0, 0);
     hm_free(m, hm_alloc(m, 1));
     for (int i = 0; i < 100; i++) {
@@ -86,7 +86,7 @@ static void realloc__moves_to_the_present_host(void **state)
     };
     (void)state;
     for (size_t i = 0; i < COUNT(rows); i++) {
-        hm_host *host = open_host("swap+born");
+        hm_host *host = open_host("swap:to=default+born");
         hm_malloc *m = create(host, 0, 0);
         char *block = hm_alloc_aligned(m, rows[i].before, rows[i].alignment);
         memset(block, 7, rows[i].before);
@@ -108,7 +108,7 @@ static void realloc__moves_to_the_present_host(void **state)
 static void realloc__that_shrinks_never_fails(void **state)
 {
     (void)state;
-    hm_host *host = open_host("swap+born");
+    hm_host *host = open_host("swap:to=default+born");
     hm_malloc *m = create(host, 0, 0);
     char *block = hm_alloc(m, 1000);
     block[9] = 3;
@@ -126,7 +126,7 @@ static void swap__changes_all_or_none(void **state)
 {
     static const char *const bad[] = {"nonesuch", "born+", "limit:hard=x+default"};
     (void)state;
-    hm_host *host = open_host("swap+default");
+    hm_host *host = open_host("swap:to=default+default");
     hm_malloc *few[3];
     for (size_t i = 0; i < COUNT(few); i++) {
         few[i] = create(host, HM_MALLOC_THREADSAFE, 0);
@@ -156,7 +156,7 @@ static void swap__changes_all_or_none(void **state)
 
 static void misuse__is_answered(void **state)
 {
-    static const char *const specs[] = {"swap+born",
+    static const char *const specs[] = {"swap:to=default+born",
                                         "swap+debug:report=/dev/null+default"};
     (void)state;
     for (size_t i = 0; i < COUNT(specs); i++) {
@@ -191,7 +191,7 @@ static void limit__holds_across_hosts(void **state)
 {
     (void)state;
     hm_stats stats;
-    hm_host *host = open_host("swap+born");
+    hm_host *host = open_host("swap:to=default+born");
     hm_malloc *m = create(host, 0, 1000);
     void *a = hm_alloc(m, 600);
     swap_to(host, "born");
@@ -253,7 +253,7 @@ static void walk__spans_hosts(void **state)
 static void close__drains_every_host(void **state)
 {
     (void)state;
-    hm_host *host = open_host("swap+born");
+    hm_host *host = open_host("swap:to=default+born");
     hm_malloc *m = create(host, 0, 0);
     void *a = hm_alloc(m, 10);
     swap_to(host, "born");
@@ -371,13 +371,13 @@ static void open__refuses(void **state)
 static void memory__short_at_each_allocation(void **state)
 {
     (void)state;
-    hm_host *kept = open_host("swap+born"); /* modules are in */
+    hm_host *kept = open_host("swap:to=default+born"); /* modules are in */
     for (uint64_t nth = 1;; nth++) {
         hm_host *host = NULL;
         hm_malloc *m = NULL;
         void *a = NULL, *b = NULL;
         hm__memory_fail_from(nth);
-        hm_status status = hm_host_open("swap+born", &host, NULL);
+        hm_status status = hm_host_open("swap:to=default+born", &host, NULL);
         if (status == HM_OK) {
             status = hm_host_create_malloc(host, NULL, 0, &m, NULL);
         }
@@ -408,7 +408,7 @@ static void memory__short_at_each_allocation(void **state)
 static void fork__child_allocates_and_swaps(void **state)
 {
     (void)state;
-    hm_host *host = open_host("swap+born");
+    hm_host *host = open_host("swap:to=default+born");
     hm_malloc *m = create(host, HM_MALLOC_THREADSAFE, 0);
     void *block = hm_alloc(m, 10);
     const pid_t child = fork();

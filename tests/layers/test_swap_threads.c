@@ -89,7 +89,7 @@ static void threads__lose_nothing_while_the_host_changes(void **state)
 {
     static const char *const specs[] = {"debug+born", "born", "debug+born", NULL};
     (void)state;
-    hm_host *host = open_host("swap+born");
+    hm_host *host = open_host("swap:to=default+born");
     crew c = {.m = create(host, HM_MALLOC_THREADSAFE, 0)};
     pthread_t threads[THREADS];
     for (int i = 0; i < THREADS; i++) {
@@ -134,7 +134,7 @@ static void *keep_nothing(void *context)
 static void threads__never_meet_a_host_that_has_gone(void **state)
 {
     (void)state;
-    hm_host *host = open_host("swap+born");
+    hm_host *host = open_host("swap:to=default+born");
     crew c = {.m = create(host, HM_MALLOC_THREADSAFE, 0)};
     pthread_t threads[THREADS];
     for (int i = 0; i < THREADS; i++) {
@@ -174,7 +174,7 @@ static void fork__while_the_host_changes(void **state)
 {
     (void)state;
     pthread_t thread;
-    hm_host *host = open_host("swap+born");
+    hm_host *host = open_host("swap:to=default+born");
     hm_malloc *m = create(host, HM_MALLOC_THREADSAFE, 0);
     swapper s = {host, 0};
     assert_int_equal(pthread_create(&thread, NULL, keep_swapping, &s), 0);
