@@ -69,9 +69,16 @@ static hm_status free_at_header(debug_fixture *f, hm_malloc *other)
     return seen;
 }
 
+/* From one line on both mallocs, so that each knows the site. */
+static void *alloc_here(hm_malloc *m)
+{
+    return hm_alloc(m, 100);
+}
+
 static hm_status free_others(debug_fixture *f, hm_malloc *other)
 {
-    void *block = hm_alloc(other, 100);
+    assert_int_equal(hm_free(f->m, alloc_here(f->m)), HM_OK);
+    void *block = alloc_here(other);
     const hm_status seen = hm_free(f->m, block);
     assert_int_equal(hm_owns(other, block), 1);
     assert_int_equal(hm_free(other, block), HM_OK);
@@ -258,8 +265,9 @@ static hm_status realloc_wrong_size(debug_fixture *f, hm_malloc *other)
 
 static hm_status realloc_others(debug_fixture *f, hm_malloc *other)
 {
-    char *block = hm_alloc(other, 41);
-    assert_null(hm_realloc(f->m, block, 100));
+    assert_int_equal(hm_free(f->m, alloc_here(f->m)), HM_OK);
+    char *block = alloc_here(other);
+    assert_null(hm_realloc_at(f->m, block, 100, 200, HM_LEVEL_TASK, NULL));
     return hm_free(other, block);
 }
 

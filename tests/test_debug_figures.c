@@ -262,6 +262,15 @@ static void debug__limit_is_exact(void **state)
         a = hm_alloc(m, 1000);
         assert_non_null(a);
         hm_free(m, a);
+        void *tenths[12] = {
+            NULL}; /* from one line, which the host knows after the first */
+        for (size_t i = 0; i < COUNT(tenths); i++) {
+            tenths[i] = hm_alloc(m, 100);
+            assert_int_equal(tenths[i] != NULL, i < 10);
+        }
+        for (size_t i = 0; i < COUNT(tenths); i++) {
+            assert_int_equal(hm_free(m, tenths[i]), HM_OK);
+        }
         hm_malloc_release(m);
         fixture_close(&f);
         assert_string_equal(f.text, "");

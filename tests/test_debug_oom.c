@@ -169,6 +169,41 @@ static void debug_oom__inner_blocks(void **state)
     fail_msg("the scenario has no end");
 }
 
+/* A block at an address where the map has no leaf yet, and no memory for one: refused, and not kept below. */
+static void *alloc_here(hm_malloc *m, size_t bytes)
+{
+    return hm_alloc(m, bytes);
+}
+
+static void debug_oom__no_leaf_for_the_block(void **state)
+{
+    debug_fixture f;
+    void *blocks[64];
+    size_t refused = 0;
+    (void)state;
+    fixture_open(&f, "+counting", 0);
+    assert_int_equal(hm_free(f.m, alloc_here(f.m, 10)), HM_OK);
+    const size_t large = (size_t)1 << HM__MAP_LEAF_BITS;
+    for (size_t i = 0; i < COUNT(blocks); i++) {
+        const long before = inner_blocks;
+        hm__memory_fail_from(1 + i / 2 % 4); /* the inner host may need some too */
+        blocks[i] = i % 2 ? alloc_here(f.m, large) : hm_alloc_zeroed(f.m, 1, large);
+        hm__memory_fail_from(0);
+        assert_int_equal(inner_blocks - before, blocks[i] != NULL);
+        if (!blocks[i]) {
+            refused++;
+            blocks[i] = alloc_here(f.m, large); /* with memory for its leaf */
+        }
+    }
+    assert_true(refused > 0);
+    assert_int_equal(fixture_stats(f.m).failed, refused);
+    for (size_t i = 0; i < COUNT(blocks); i++) {
+        assert_int_equal(hm_free(f.m, blocks[i]), HM_OK);
+    }
+    fixture_close(&f);
+    assert_string_equal(f.text, "");
+}
+
 /* A resize that finds no memory leaves the block as it was; a smaller size is always had. */
 static void debug_oom__realloc_keeps_the_block(void **state)
 {
@@ -198,6 +233,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(debug_oom__own_memory),
         cmocka_unit_test(debug_oom__inner_blocks),
+        cmocka_unit_test(debug_oom__no_leaf_for_the_block),
         cmocka_unit_test(debug_oom__realloc_keeps_the_block),
     };
     if (hm_registry_add(&counting, NULL) != HM_OK) {
