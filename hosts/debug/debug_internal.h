@@ -138,6 +138,13 @@ typedef struct debug_seen {
 } debug_seen;
 #define DEBUG_SEEN_MAX 128u
 
+/* The block to stop at; see break.c. */
+typedef struct debug_break {
+    uint32_t number; /* 0: none */
+    int aborts;
+    char place[256]; /* "file.c:42" */
+} debug_break;
+
 struct debug_host {
     hm_layer_host layer;
     hm_debug ask;
@@ -162,6 +169,7 @@ struct debug_host {
     uint32_t kinds;    /* entries of seen */
     uint64_t repeats;  /* like an earlier one, or past the end of seen */
     debug_seen seen[DEBUG_SEEN_MAX];
+    debug_break stop;
     debug_malloc *mallocs; /* guarded by lock */
     debug_host *next;      /* of the process; guarded by lock */
 };

@@ -2,6 +2,7 @@
 /* The debug host: its options, its life, and what it passes on. */
 #include "finding_internal.h"
 
+#include "break_internal.h"
 #include "ignore_internal.h"
 
 #include <stdio.h>
@@ -65,6 +66,17 @@ static const hm_option option_exitcode = {
     "0",
     "a process that reported leaks or mistakes ends with this, 1 to 255; 0: as it would",
     NULL};
+static const hm_option option_break = {
+    sizeof(hm_option),
+    "break",
+    HM_OPTION_TEXT,
+    0,
+    NULL,
+    "FILE:LINE#N: call hm_debug_break, for a debugger, when the Nth block of that line "
+    "is made",
+    NULL};
+static const hm_option option_abort = {
+    sizeof(hm_option), "abort", HM_OPTION_BOOL, 0, "no", "abort at break=", NULL};
 static const hm_option option_suppressions = {
     sizeof(hm_option),
     "suppressions",
@@ -76,7 +88,8 @@ static const hm_option option_suppressions = {
 
 static const hm_option *const options[] = {
     &option_ignore, &option_suppressions, &option_report,     &option_snapshot,
-    &option_leaks,  &option_fill,         &option_quarantine, &option_exitcode};
+    &option_leaks,  &option_fill,         &option_quarantine, &option_exitcode,
+    &option_break,  &option_abort};
 
 #define HELD_ENTRIES_MAX 32768u
 #define HELD_BYTES       65536u
@@ -282,9 +295,13 @@ options_read(debug_host *host, const hm_option_values *values, hm_error *err)
     }
     host->exit_code = (uint32_t)code;
     host->suppressions = core->option_bool(values, "suppressions");
+    const char *stop = core->option_text(values, "break");
+    hm_status status = stop ? hm__debug_break_read(&host->stop, stop, err) : HM_OK;
+    host->stop.aborts = core->option_bool(values, "abort");
     const char *ignore = core->option_text(values, "ignore");
-    hm_status status =
-        ignore ? hm__debug_patterns_read(&host->patterns, ignore, err) : HM_OK;
+    if (status == HM_OK && ignore) {
+        status = hm__debug_patterns_read(&host->patterns, ignore, err);
+    }
     if (status != HM_OK) {
         return status;
     }

@@ -3,6 +3,7 @@
  * use after the release is a report. */
 #include "debug_internal.h"
 
+#include "break_internal.h"
 #include "fill_internal.h"
 #include "finding_internal.h"
 #include "ignore_internal.h"
@@ -54,7 +55,7 @@ static hm_status malloc_make(debug_host *host,
         return HM_E_NOMEM;
     }
     const int shared = (opts->flags & HM_MALLOC_THREADSAFE) != 0;
-    m->base.vtbl = &hm__debug_tables[shared];
+    m->base.vtbl = hm__debug_table(host, shared);
     m->base.flags = opts->flags | HM_MALLOC_DEBUG | HM_MALLOC_EXACT;
     m->inner = inner;
     m->book = shared ? NULL : &m->common;

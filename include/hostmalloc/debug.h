@@ -289,6 +289,14 @@ hm_debug_on_finding(hm_debug *debug, hm_debug_tell *tell, void *context)
                : HM_E_UNSUPPORTED;
 }
 
+/**
+ * Does nothing: a place for a debugger to stop at. Called with the block that debug:break=FILE:LINE#N waits for, from
+ * the allocation that made it, N counted as reports do ("#3 of its site"): by each malloc, and by each thread of a
+ * thread-safe one. FILE:LINE is the end of the place, from the start of a name. debug:abort aborts after it.
+ * @threads any
+ */
+HM_API void hm_debug_break(const void *block);
+
 HM_END_DECLS
 
 #endif
