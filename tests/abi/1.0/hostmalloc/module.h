@@ -79,8 +79,9 @@ typedef struct hm_lock {
     uint32_t word;
 } hm_lock;
 
-/** What runs around fork(): prepare in rising rank, parent and child in falling rank. Ranks of the core are
-    below 1000 (registry, runtime), hosts use 1000 to 1999, layers 2000 and up where the outer has the lower. */
+/** What runs around fork(): prepare in rising rank, parent and child in falling rank, so whoever holds a lock while it
+    calls another must rank below that one. The core's runtime and registry are below 500; layers use 500 to 999,
+    hosts 1000 to 1999; locks under which nobody is called may be anywhere above. */
 typedef struct hm_fork_hooks {
     size_t size;
     int32_t rank;
