@@ -131,7 +131,7 @@ static double run_once(const struct workload *w, size_t who, unsigned repeat)
     ground *g = ground_of(who);
     run_fn *run = contenders[who].work[w->work][repeat / 2 % PLACES];
     draw_sizes(g, w);
-    run(g, plan.steps / 8 + 2 * SLOTS); /* warm up, and make every block its own */
+    run(g, plan.steps / 8 + 10 * SLOTS); /* warm up, and make every block its own */
     const double begin = now_ns();
     run(g, plan.steps);
     return (now_ns() - begin) / (double)plan.steps;
