@@ -123,9 +123,13 @@ fault_debug_alloc(hm_malloc *self, size_t size, hm_level level, hm_site *site)
                : table_of(inner)->debug_alloc(inner, size, level, site);
 }
 
-/* 1: asks for more than the block has; blocks that are not there have nothing. */
+/* 1: asks for more than the block has. A pointer that is no block of a checking malloc is for that to judge, and
+   sizes are only asked of blocks. */
 static int grows(hm_malloc *inner, void *block, size_t old_size, size_t size)
 {
+    if (block && inner->flags & HM_MALLOC_DEBUG && hm_owns(inner, block) != 1) {
+        return 0;
+    }
     return !block ||
            size > (old_size == HM_SIZE_UNKNOWN ? hm_size_of(inner, block) : old_size);
 }
