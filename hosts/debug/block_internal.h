@@ -12,7 +12,7 @@
  * Seal and rear guard are both cut from one hash of the address, the other 108 bits and a random cookie, so a
  * changed header shows twice and a guard copied from a neighbour does not pass. The guard bytes that touch the
  * user's are 0xF8 to 0xFB: never 0 (the commonest overrun is a terminating NUL), never ASCII, never part
- * of valid UTF-8, never -1. A block of 4 GiB and more, or of a larger alignment, says LONG in its size field
+ * of valid UTF-8, never -1; the guard's others are never 0 nor ASCII. A block of 4 GiB and more, or of a larger alignment, says LONG in its size field
  * and keeps an origin (16 more bytes) before the header. After the free the rear guard's place holds the
  * epitaph: who freed it and where. */
 #ifndef HM_DEBUG_BLOCK_INTERNAL_H
@@ -156,7 +156,7 @@ static inline uint64_t hm__debug_sealed(uint64_t high_without_seal, uint64_t has
 
 static inline uint64_t hm__debug_rear(uint64_t hash)
 {
-    return (hash & ~UINT64_C(0xFC)) | 0xF8;
+    return (hash & ~UINT64_C(0xFC)) | UINT64_C(0x80808080808080F8);
 }
 
 static inline uint64_t hm__debug_rear_load(const void *block, size_t bytes)
