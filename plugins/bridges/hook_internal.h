@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: MIT */
+/* A hook of the whole process, as its bridge keeps it: the malloc behind it, who came first, and why it is not in place.
+ * The part that all such bridges share; each is a table (bridge.h), some functions of its runtime's signatures, and
+ * one of these. */
+#ifndef HM_PLUGINS_HOOK_INTERNAL_H
+#define HM_PLUGINS_HOOK_INTERNAL_H
+
+#include <hostmalloc/bridges/bridge.h>
+
+/* Static; name and where are the owner's to fill, the rest starts as zero. Written by install alone, which runs
+   before the runtime does. */
+typedef struct hm__hook {
+    const char *name;  /* of the malloc, for reports: "sqlite" */
+    const char *where; /* in errors: "bridge:sqlite" */
+    hm_malloc *m;      /* one reference, for good; NULL until installed */
+    hm_bridge_caller *caller;
+    void *caller_context;
+    hm_site *first; /* atomic: of the first block */
+    hm_error why;   /* the last refusal; its status is 0 while nobody tried */
+} hm__hook;
+
+/* Check the options and have the malloc ready in hook->m: the runtime may call as soon as its setter is called.
+   HM_E_EXISTS, HM_E_INVALID, what creation answers. */
+hm_status hm__hook_begin(hm__hook *hook, const hm_bridge_opts *opts, hm_error *err);
+
+/* The install that began is refused: give the malloc back, remember why. Answers status. */
+hm_status
+hm__hook_refuse(hm__hook *hook, hm_status status, hm_error *err, const char *what);
+
+/* What verify answers as far as this side knows. */
+hm_status hm__hook_verify(const hm__hook *hook, const hm_site **first, hm_error *err);
+
+/* A function of the runtime, or refuses with HM_E_NOT_FOUND and answers NULL. */
+void *hm__hook_need(hm__hook *hook,
+                    const hm_bridge_opts *opts,
+                    const char *name,
+                    hm_error *err);
+
+/* Data pointers to functions, without a warning: the platform answers both from one lookup. */
+#define HM__FUNCTION(type, address) ((type)(uintptr_t)(address))
+
+/* The site of a block about to be made: the caller's where somebody can name it, else the bridge's own. */
+static inline hm_site *hm__hook_site(hm__hook *hook, hm_site *own, void *caller)
+{
+    hm_site *site = own;
+    if (hook->caller && (hook->m->flags & HM_MALLOC_DEBUG)) {
+        hm_site *const known = hook->caller(hook->caller_context, caller);
+        site = known ? known : own;
+    }
+    if (!__atomic_load_n(&hook->first, __ATOMIC_RELAXED)) {
+        hm_site *none = NULL;
+        __atomic_compare_exchange_n(&hook->first, &none, site, 0, __ATOMIC_RELEASE,
+                                    __ATOMIC_RELAXED);
+    }
+    return site;
+}
+
+#endif
