@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /**
  * @file os.h
- * @brief Everything the core needs from the system; os_posix.c, os_linux*.c and os_windows.c implement it.
+ * @brief Everything the core needs from the system; os_posix.c, os_linux*.c and os_windows*.c implement it.
  *
  * Preconditions, stated once so that implementations do not re-check: pointers are not NULL unless a
  * comment says so, sizes are not 0 and, with addresses, multiples of the page size. Nothing here uses
@@ -19,6 +19,7 @@ typedef struct hm__os_info {
     size_t granularity;      /* addresses of fresh mappings are multiples of this */
     uintptr_t address_limit; /* user space ends here */
     int has_overcommit;      /* reserved pages cost nothing */
+    int has_aligned_blocks;  /* hm__os_block_aligned gives any; else it gives none */
     const char *host_file;   /* "hm_host_%s.so" */
     const char *layer_file;
     char path_list_separator;
@@ -120,6 +121,8 @@ void hm__os_memory_root(
 
 /* Usable bytes of a block of the process's malloc; 0 for NULL. */
 size_t hm__os_block_size(const void *block);
+/* A block for the process's free; alignment is a power of two and the sum of both fits. NULL: none, or hm__os_info. */
+void *hm__os_block_aligned(size_t alignment, size_t bytes);
 void hm__os_blocks_trim(
     void); /* what it holds unused goes back to the system, where it can */
 

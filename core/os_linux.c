@@ -16,6 +16,7 @@ const hm__os_info *hm__os(void)
     static hm__os_info info = {.granularity = 4096,
                                .address_limit = (uintptr_t)1 << 47,
                                .has_overcommit = 1,
+                               .has_aligned_blocks = 1,
                                .host_file = "hm_host_%s.so",
                                .layer_file = "hm_layer_%s.so",
                                .path_list_separator = ':'};

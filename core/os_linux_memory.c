@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <malloc.h>
+#include <stdlib.h>
 #include <string.h>
 
 #define TEXT_BYTES 8192
@@ -209,6 +210,12 @@ size_t hm__os_block_size(const void *block)
 {
     /* It only reads, though its declaration is older than const. */
     return malloc_usable_size((void *)(uintptr_t)block);
+}
+
+void *hm__os_block_aligned(size_t alignment, size_t bytes)
+{
+    void *block = NULL;
+    return posix_memalign(&block, alignment, bytes) == 0 ? block : NULL;
 }
 
 void hm__os_blocks_trim(void)

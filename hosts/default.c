@@ -97,7 +97,6 @@ static void *plain_alloc_aligned(
     hm_malloc *self, size_t size, size_t alignment, hm_level level, hm_site *site)
 {
     (void)site;
-    void *block = NULL;
     if (alignment == 0 || (alignment & (alignment - 1))) {
         return NULL;
     }
@@ -108,7 +107,7 @@ static void *plain_alloc_aligned(
     if (size > PTRDIFF_MAX || alignment > PTRDIFF_MAX - size) {
         return NULL;
     }
-    return posix_memalign(&block, alignment, hm__libc_size(size)) == 0 ? block : NULL;
+    return hm__os_block_aligned(alignment, hm__libc_size(size));
 }
 
 static size_t plain_size_of(hm_malloc *self, const void *block)
@@ -143,7 +142,9 @@ static hm_status host_create_malloc(hm_host *self,
     if (status != HM_OK) {
         return status;
     }
-    if (wanted.limit || (wanted.flags & knows_its_blocks)) {
+    /* Where free takes no aligned block, each block has to say where it begins. */
+    if (wanted.limit || (wanted.flags & knows_its_blocks) ||
+        !hm__os()->has_aligned_blocks) {
         return hm__default_create_wrapped(host_from(self), &wanted, out, err);
     }
     plain_malloc *m = hm__default_core->memory_alloc(sizeof *m);

@@ -24,10 +24,14 @@
 
 #if defined(__GNUC__)
 #define DEBUG_RARE(condition) __builtin_expect(!!(condition), 0)
-#define DEBUG_HIDDEN          __attribute__((visibility("hidden"))) /* reached without a table */
-#define DEBUG_UNSYNCHRONISED  __attribute__((noinline, no_sanitize("thread")))
-#define DEBUG_COLD            __attribute__((noinline, cold))
-#define DEBUG_INLINE          static inline __attribute__((always_inline))
+#ifdef __ELF__
+#define DEBUG_HIDDEN __attribute__((visibility("hidden"))) /* reached without a table */
+#else
+#define DEBUG_HIDDEN
+#endif
+#define DEBUG_UNSYNCHRONISED __attribute__((noinline, no_sanitize("thread")))
+#define DEBUG_COLD           __attribute__((noinline, cold))
+#define DEBUG_INLINE         static inline __attribute__((always_inline))
 #else
 #define DEBUG_RARE(condition) (condition)
 #define DEBUG_HIDDEN

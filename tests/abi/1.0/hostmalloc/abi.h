@@ -37,7 +37,7 @@
 #else
 #define HM_API __declspec(dllimport)
 #endif
-#elif defined(__GNUC__) && defined(HOSTMALLOC_BUILDING)
+#elif defined(__GNUC__) && !defined(_WIN32) && defined(HOSTMALLOC_BUILDING)
 #define HM_API __attribute__((visibility("default")))
 #else
 #define HM_API
@@ -64,8 +64,14 @@
 #endif
 
 #ifdef __GNUC__
+#if defined(__MINGW32__) && !defined(__clang__)
+/* Formats are C's, whatever the printf of the system's own library makes of them. */
+#define HM_PRINTF(format_at, first_at) \
+    __attribute__((format(gnu_printf, format_at, first_at)))
+#else
 #define HM_PRINTF(format_at, first_at) \
     __attribute__((format(printf, format_at, first_at)))
+#endif
 /* A closed object swaps its table while other threads may be calling; a relaxed load is what a
    plain load compiles to, and says so to the compiler and to race detectors. */
 #define HM_LOAD(place) __atomic_load_n(&(place), __ATOMIC_RELAXED)
