@@ -80,8 +80,9 @@ static int run_report(int count, char **arguments)
 
 const verb report_verb = {
     "report", "FILE [--format F] [--baseline FILE]", "show a snapshot of the debug host",
-    "\nFILE is written by debug:snapshot=FILE, or by hm_debug_snapshot(); - is standard "
-    "input.\n"
+    "\nFILE is written by debug:snapshot=FILE or hm_debug_snapshot(), or is the file of "
+    "debug:live=FILE,\n"
+    "also of a program that runs or was killed; - is standard input.\n"
     "Formats: text (the default), json, folded (flame graphs), pprof, heaptrack, sarif, "
     "junit.\n"
     "Of sites that have blocks live in the baseline, a snapshot too, nothing counts as "

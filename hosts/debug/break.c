@@ -1,14 +1,11 @@
 /* SPDX-License-Identifier: MIT */
-/* Stopping where the Nth block of a site is made. Mallocs of a host that is asked for it get tables whose allocations look at each
- * block they made; all others have the tables they always had. */
+/* Stopping where the Nth block of a site is made; watch.c shows each block that is made. */
 #include "break_internal.h"
 
 #include "os.h"
 #include "text_internal.h"
 
 #include <string.h>
-
-static hm_malloc_vtbl tables[2]; /* like hm__debug_tables; written under lock once */
 
 HM_API DEBUG_COLD void hm_debug_break(const void *block)
 {
@@ -30,16 +27,13 @@ static int is_site(const debug_break *wanted, const hm_site *site)
 }
 
 /* A fresh block: the caller's alone, so its header may be read. */
-static void *look(debug_malloc *m, void *block)
+void hm__debug_break_look(const debug_malloc *m, const void *block)
 {
     const debug_break *wanted = &m->host->stop;
-    if (!block) {
-        return block;
-    }
     const debug_header *header = hm__debug_header(block);
     const uint32_t number = hm__debug_high_serial(hm__debug_load(&header->high));
     if (number != wanted->number) {
-        return block;
+        return;
     }
     const hm_site *site =
         hm__debug.core->site_from_id(hm__debug_low_site(hm__debug_load(&header->low)));
@@ -61,67 +55,6 @@ static void *look(debug_malloc *m, void *block)
             hm__os_abort();
         }
     }
-    return block;
-}
-
-static const hm_malloc_vtbl *usual(const hm_malloc *self)
-{
-    return &hm__debug_tables[(self->flags & HM_MALLOC_THREADSAFE) != 0];
-}
-
-static void *stop_alloc(hm_malloc *self, size_t size, hm_level level)
-{
-    return look(hm__debug_from(self), (usual(self)->alloc)(self, size, level));
-}
-
-static void *stop_debug_alloc(hm_malloc *self, size_t size, hm_level level, hm_site *site)
-{
-    return look(hm__debug_from(self), usual(self)->debug_alloc(self, size, level, site));
-}
-
-static void *stop_realloc(hm_malloc *self,
-                          void *block,
-                          size_t old_size,
-                          size_t size,
-                          hm_level level,
-                          hm_site *site)
-{
-    return look(hm__debug_from(self),
-                (usual(self)->realloc)(self, block, old_size, size, level, site));
-}
-
-static void *
-stop_zeroed(hm_malloc *self, size_t count, size_t size, hm_level level, hm_site *site)
-{
-    return look(hm__debug_from(self),
-                usual(self)->alloc_zeroed(self, count, size, level, site));
-}
-
-static void *stop_aligned(
-    hm_malloc *self, size_t size, size_t alignment, hm_level level, hm_site *site)
-{
-    return look(hm__debug_from(self),
-                usual(self)->alloc_aligned(self, size, alignment, level, site));
-}
-
-static void tables_fill(void)
-{
-    hm__debug.core->lock(&hm__debug.lock);
-    for (int i = 0; i < 2 && !tables[1].size; i++) {
-        hm_malloc_vtbl table = hm__debug_tables[i];
-        table.alloc = stop_alloc;
-        table.debug_alloc = stop_debug_alloc;
-        table.realloc = stop_realloc;
-        table.alloc_zeroed = stop_zeroed;
-        table.alloc_aligned = stop_aligned;
-        tables[i] = table;
-    }
-    hm__debug.core->unlock(&hm__debug.lock);
-}
-
-const hm_malloc_vtbl *hm__debug_table(const debug_host *host, int shared)
-{
-    return host->stop.number ? &tables[shared] : &hm__debug_tables[shared];
 }
 
 hm_status hm__debug_break_read(debug_break *wanted, const char *text, hm_error *err)
@@ -147,6 +80,5 @@ hm_status hm__debug_break_read(debug_break *wanted, const char *text, hm_error *
     memcpy(wanted->place, text, length);
     wanted->place[length] = '\0';
     wanted->number = number;
-    tables_fill();
     return HM_OK;
 }

@@ -7,7 +7,7 @@
 
 /* Read FILE:LINE#N; without #N the first. */
 hm_status hm__debug_break_read(debug_break *wanted, const char *text, hm_error *err);
-/* What a malloc of the host is made with. */
-const hm_malloc_vtbl *hm__debug_table(const debug_host *host, int shared);
+/* A fresh block. */
+void hm__debug_break_look(const debug_malloc *m, const void *block);
 
 #endif

@@ -18,6 +18,7 @@ typedef struct debug_malloc debug_malloc;
 typedef struct debug_thread debug_thread;
 typedef struct debug_scope debug_scope;
 typedef struct debug_patterns debug_patterns;
+typedef struct debug_live debug_live;
 
 /* What one writer counted for one site. Freed is kept apart from allocated, so that each is only ever added to. What is
    freed is not in one place, or compilers add both with a vector and pay for packing it. */
@@ -170,6 +171,7 @@ struct debug_host {
     uint64_t repeats;  /* like an earlier one, or past the end of seen */
     debug_seen seen[DEBUG_SEEN_MAX];
     debug_break stop;
+    debug_live *live;      /* NULL: none */
     debug_malloc *mallocs; /* guarded by lock */
     debug_host *next;      /* of the process; guarded by lock */
 };
@@ -210,6 +212,9 @@ int hm__debug_walk_mine(void); /* the calling thread is between the two */
 /* host.c */
 hm_status
 hm__debug_describe(const hm_core *core, const hm_host_info *const **list, size_t *count);
+
+/* path.c: "%p" becomes the process number. 0: the path is too long. */
+int hm__debug_path(char *to, size_t size, const char *from);
 
 /* object.c: life of a malloc */
 hm_status hm__debug_malloc_create(hm_host *self,

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* The text of one finding, and the memory of which were printed already. */
 #include "finding_internal.h"
+#include "live_internal.h"
 #include "tell_internal.h"
 
 #include <string.h>
@@ -8,7 +9,8 @@
 #define LABEL_COLUMN 15u
 
 /* The entry of this kind at these places: a new one when it is to be printed, NULL when it is only counted. */
-static debug_seen *seen_first(debug_host *host, debug_finding *f, uint32_t site)
+static debug_seen *
+seen_first(debug_host *host, debug_finding *f, uint32_t site, uint32_t *place)
 {
     for (uint32_t i = 0; i < host->kinds; i++) {
         debug_seen *seen = &host->seen[i];
@@ -16,9 +18,11 @@ static debug_seen *seen_first(debug_host *host, debug_finding *f, uint32_t site)
             seen->site == site) {
             f->times = ++seen->times;
             host->repeats++;
+            *place = i;
             return NULL;
         }
     }
+    *place = host->kinds;
     if (host->kinds == DEBUG_SEEN_MAX) {
         host->repeats++;
         return NULL;
@@ -145,12 +149,16 @@ void hm__debug_found(debug_finding *f)
     debug_host *host = f->m->host;
     const uint32_t site = f->here.site ? f->here.site->id : 0;
     core->lock(&host->report);
-    const debug_seen *fresh = seen_first(host, f, site);
+    uint32_t place;
+    const debug_seen *fresh = seen_first(host, f, site, &place);
     if (fresh) {
         debug_text text;
         hm__debug_text_start(&text);
         put_finding(&text, f, fresh->number);
+        hm__debug_live_finding(host, place, text.text, text.length);
         hm__debug_text_send(&text, host->fd);
+    } else {
+        hm__debug_live_finding(host, place, NULL, 0);
     }
     core->unlock(&host->report);
     hm__debug_tell(f);

@@ -4,6 +4,8 @@
 
 #include "break_internal.h"
 #include "ignore_internal.h"
+#include "live_internal.h"
+#include "watch_internal.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -77,6 +79,15 @@ static const hm_option option_break = {
     NULL};
 static const hm_option option_abort = {
     sizeof(hm_option), "abort", HM_OPTION_BOOL, 0, "no", "abort at break=", NULL};
+static const hm_option option_live = {
+    sizeof(hm_option),
+    "live",
+    HM_OPTION_TEXT,
+    0,
+    NULL,
+    "file the figures are counted in, for `hostmalloc report` at any time, also after "
+    "SIGKILL; \"%p\" as above",
+    NULL};
 static const hm_option option_suppressions = {
     sizeof(hm_option),
     "suppressions",
@@ -89,7 +100,7 @@ static const hm_option option_suppressions = {
 static const hm_option *const options[] = {
     &option_ignore, &option_suppressions, &option_report,     &option_snapshot,
     &option_leaks,  &option_fill,         &option_quarantine, &option_exitcode,
-    &option_break,  &option_abort};
+    &option_break,  &option_abort,        &option_live};
 
 #define HELD_ENTRIES_MAX 32768u
 #define HELD_BYTES       65536u
@@ -108,6 +119,7 @@ static void host_report_end(debug_host *host)
     if (host->snapshot_fd >= 0) {
         hm__debug_snapshot(host, host->snapshot_fd);
     }
+    hm__debug_live_ended(host);
 }
 
 /* Hosts nobody releases still owe their report. Not in a child of fork: its blocks are the parent's too. */
@@ -157,6 +169,7 @@ static void host_free(debug_host *host)
 {
     const hm_core *core = hm__debug.core;
     files_close(host);
+    hm__debug_live_close(host);
     hm__debug_patterns_free(host->patterns);
     hm_host_release(host->layer.inner);
     core->memory_free(host, host->layer.bytes);
@@ -219,33 +232,6 @@ static void vtbl_fill(void)
     hm__debug.core->unlock(&hm__debug.lock);
 }
 
-/* "%p" becomes the process number. 0: the path is too long. */
-static int path_expand(char *to, size_t size, const char *from)
-{
-    size_t at = 0;
-    for (; *from; from++) {
-        char digits[16];
-        size_t count = 0;
-        if (from[0] == '%' && from[1] == 'p') {
-            uint32_t process = hm__debug.core->process_id();
-            for (; process; process /= 10) {
-                digits[count++] = (char)('0' + process % 10);
-            }
-            from++;
-        } else {
-            digits[count++] = *from;
-        }
-        if (at + count >= size) {
-            return 0;
-        }
-        while (count) {
-            to[at++] = digits[--count];
-        }
-    }
-    to[at] = '\0';
-    return 1;
-}
-
 /* Opened at once, so that a path that cannot be written is known before the run and not after it. */
 static hm_status
 file_open(int *fd, const char *option, const hm_option_values *values, hm_error *err)
@@ -256,7 +242,7 @@ file_open(int *fd, const char *option, const hm_option_values *values, hm_error 
     if (!path) {
         return HM_OK;
     }
-    if (!path_expand(expanded, sizeof(expanded), path)) {
+    if (!hm__debug_path(expanded, sizeof(expanded), path)) {
         return core->error_set(err, HM_E_INVALID, "host:debug",
                                "%s: the path is longer than %u characters", option,
                                (unsigned)sizeof(expanded) - 1);
@@ -306,8 +292,11 @@ options_read(debug_host *host, const hm_option_values *values, hm_error *err)
         return status;
     }
     status = file_open(&host->fd, "report", values, err);
-    return status == HM_OK ? file_open(&host->snapshot_fd, "snapshot", values, err)
-                           : status;
+    if (status == HM_OK) {
+        status = file_open(&host->snapshot_fd, "snapshot", values, err);
+    }
+    const char *live = core->option_text(values, "live");
+    return status == HM_OK && live ? hm__debug_live_open(host, live, err) : status;
 }
 
 static hm_status
@@ -325,6 +314,7 @@ host_open(const hm_option_values *values, hm_host *inner, hm_host **out, hm_erro
         return status;
     }
     vtbl_fill();
+    hm__debug_watch_prepare();
     debug_host *host = core->memory_alloc(sizeof(*host));
     if (!host) {
         return core->error_set(err, HM_E_NOMEM, "host:debug", "no memory for a host");
@@ -335,6 +325,7 @@ host_open(const hm_option_values *values, hm_host *inner, hm_host **out, hm_erro
     status = options_read(host, values, err);
     if (status != HM_OK) {
         files_close(host);
+        hm__debug_live_close(host);
         hm__debug_patterns_free(host->patterns);
         core->memory_free(host, sizeof(*host));
         return status;

@@ -2,6 +2,7 @@
 /* Books: made, added up, folded into the common one when their thread goes. */
 #include "ledger_internal.h"
 
+#include "live_internal.h"
 #include "quarantine_internal.h"
 
 #include <string.h>
@@ -37,7 +38,7 @@ static debug_tally *group_make(debug_book *book, uint32_t group)
         book->group_count = count;
     }
     if (!book->groups[group]) {
-        book->groups[group] = core->memory_alloc(DEBUG_GROUP * sizeof(debug_tally));
+        book->groups[group] = hm__debug_live_group(book, group);
     }
     return book->groups[group];
 }
@@ -199,7 +200,9 @@ void hm__debug_book_free(debug_book *book)
 {
     const hm_core *core = hm__debug.core;
     for (uint32_t group = 0; group < book->group_count; group++) {
-        core->memory_free(book->groups[group], DEBUG_GROUP * sizeof(debug_tally));
+        if (book->groups[group]) {
+            hm__debug_live_group_free(book, book->groups[group]);
+        }
     }
     core->memory_free(book->groups, book->group_count * sizeof(debug_tally *));
     held_free(book);

@@ -3,11 +3,12 @@
  * use after the release is a report. */
 #include "debug_internal.h"
 
-#include "break_internal.h"
+#include "watch_internal.h"
 #include "fill_internal.h"
 #include "finding_internal.h"
 #include "ignore_internal.h"
 #include "ledger_internal.h"
+#include "live_internal.h"
 #include "quarantine_internal.h"
 
 /* Released objects that are kept so; the oldest go first. */
@@ -115,6 +116,7 @@ hm_status hm__debug_malloc_create(hm_host *self,
     core->lock(&hm__debug.lock);
     m->next = host->mallocs;
     host->mallocs = m;
+    hm__debug_live_malloc(m);
     core->unlock(&hm__debug.lock);
     *out = &m->base;
     return HM_OK;
@@ -177,6 +179,7 @@ void hm__debug_malloc_discard(debug_malloc *m)
         hm__debug_book_free(m->books);
     }
     hm__debug_book_free(&m->common);
+    hm__debug_live_malloc_gone(m);
     hm__debug_number_give(m->number);
     core->unlock(&hm__debug.lock);
     hm__debug_walk_end();

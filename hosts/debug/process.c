@@ -3,6 +3,7 @@
 #include "debug_internal.h"
 
 #include "ledger_internal.h"
+#include "live_internal.h"
 #include "os.h"
 #include "quarantine_internal.h"
 #include "scope_internal.h"
@@ -54,6 +55,7 @@ static void fork_child(void *context)
             }
             m->inside = 0;
         }
+        hm__debug_live_child(host);
     }
     hm__debug.lock.word = 0;
     hm__debug.walking.word = walk_depth != 0;
@@ -79,8 +81,11 @@ static void thread_exit(void *value)
     hm__debug.core->lock(&hm__debug.lock);
     for (uint32_t i = 0; i < me->book_count; i++) {
         if (me->books[i]) {
+            const debug_malloc *m = me->books[i]->owner;
+            hm__debug_live_fold_begin(m);
             hm__debug_book_fold(me->books[i]);
             hm__debug_book_free(me->books[i]);
+            hm__debug_live_fold_end(m);
         }
     }
     debug_thread **place = &hm__debug.threads;

@@ -99,6 +99,31 @@ want "src/new.c:1  new" "$work/out"
 want "SUMMARY: +64 bytes live, 1 sites changed, 1 of them new" "$work/out"
 code 0 "$hostmalloc" diff "$work/b.jsonl" "$work/a.jsonl"
 
+# A live file is read like a snapshot: after the end, and of a process that was killed.
+HOSTMALLOC="debug:report=$work/text,live=$work/a.live" "$program" || fail "program"
+code 1 "$hostmalloc" report "$work/a.live"
+want "debug:live, ended" "$work/out"
+want "src/db.c:42" "$work/out"
+want "double free (HM_E_FREED)" "$work/out"
+want "SUMMARY: 1 errors, 8 blocks and 731 bytes live at 3 sites" "$work/out"
+HOSTMALLOC="debug:report=$work/text,live=$work/killed.live" "$program" kill
+code 1 "$hostmalloc" report "$work/killed.live"
+want "debug:live, running or killed" "$work/out"
+want "SUMMARY: 1 errors, 8 blocks and 731 bytes live at 3 sites" "$work/out"
+code 1 "$hostmalloc" report - <"$work/killed.live"
+code 1 "$hostmalloc" report "$work/killed.live" --format json
+$python3 - "$schema" "$work/out" <<'PYTHON' || fail "schema of a live file"
+import json, sys
+import jsonschema
+schema = json.load(open(sys.argv[1]))
+for line in json.load(open(sys.argv[2]))["lines"]:
+    jsonschema.validate(line, schema)
+PYTHON
+code 0 "$hostmalloc" diff "$work/a.live" "$work/killed.live"
+head -c 5000 "$work/a.live" >"$work/cut.live"
+code 2 "$hostmalloc" report "$work/cut.live"
+want "a live file that was cut" "$work/err"
+
 # A file that was cut shows what it has, and says so; one that is none is refused with the place.
 head -c -40 "$work/a.jsonl" >"$work/cut.jsonl"
 code 1 "$hostmalloc" report "$work/cut.jsonl"

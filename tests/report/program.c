@@ -1,17 +1,18 @@
 /* SPDX-License-Identifier: MIT */
 /* Leaks known amounts at known places and frees one block twice; writes a snapshot before and at the end. With an
- * argument it leaks at one place more. */
+ * argument it leaks at one place more, or, with "kill", dies where it stands. */
 #include <hostmalloc/debug.h>
 #include <hostmalloc/hostmalloc.h>
 
+#include <signal.h>
 #include <stdio.h>
+#include <string.h>
 
 int main(int argc, char **argv)
 {
     hm_host *host;
     hm_malloc *m;
     hm_error err;
-    (void)argv;
     if (hm_host_open(NULL, &host, &err) != HM_OK ||
         hm_host_create_malloc(host, "re\"port", 0, &m, &err) != HM_OK) {
         hm_error_print(&err);
@@ -24,6 +25,9 @@ int main(int argc, char **argv)
     hm_debug_free(m, temporary, "src/tmp.c", 9);
     hm_debug_free(m, temporary, "src/tmp.c", 11);
     hm_debug_alloc(m, 10, HM_LEVEL_TASK, "src/a<b>&\"c\".c", 3);
+    if (argc > 1 && strcmp(argv[1], "kill") == 0) {
+        raise(SIGKILL);
+    }
     if (argc > 1) {
         hm_debug_alloc(m, 64, HM_LEVEL_TASK, "src/new.c", 1);
     }

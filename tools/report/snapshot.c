@@ -2,8 +2,11 @@
 /* Reading a snapshot: line by line, so that a file that was cut still shows what it has. */
 #include "snapshot.h"
 
+#include <hostmalloc/live.h>
+
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 static char *read_all(FILE *from, size_t *length)
 {
@@ -149,6 +152,46 @@ static int parse_lines(snapshot *s, const char *text, size_t length)
     return number ? 1 : refuse(s->path, 1, "empty, expected a snapshot");
 }
 
+#define LIVE_TRIES 20
+
+/* A live file is read while it is written: again, when figures moved inside it meanwhile. */
+static char *read_live(FILE *from, char *text, size_t *length)
+{
+    char after[sizeof(hm_live_header)];
+    for (int i = 0; text && i < LIVE_TRIES && *length >= sizeof after; i++) {
+        const struct timespec pause = {0, 1000000};
+        rewind(from);
+        if (fread(after, 1, sizeof after, from) < sizeof after ||
+            !live_is_moving(text, after)) {
+            break;
+        }
+        free(text);
+        nanosleep(&pause, NULL);
+        rewind(from);
+        text = read_all(from, length);
+    }
+    return text;
+}
+
+/* The text of a live file becomes that of its snapshot. NULL: refused, and said why. */
+static char *live_lines(const char *path, char *text, size_t *length)
+{
+    char *lines = NULL;
+    FILE *to = open_memstream(&lines, length);
+    const char *why = "no memory to read it";
+    if (to) {
+        const char *wrong = live_write(text, *length, to);
+        why = fclose(to) == 0 ? wrong : why;
+    }
+    free(text);
+    if (why) {
+        free(lines);
+        refuse(path, 0, why);
+        return NULL;
+    }
+    return lines;
+}
+
 int snapshot_read(const char *path, snapshot *out)
 {
     memset(out, 0, sizeof *out);
@@ -161,11 +204,18 @@ int snapshot_read(const char *path, snapshot *out)
     }
     size_t length;
     char *text = read_all(from, &length);
+    const int is_live = text && live_is(text, length);
+    if (is_live && !is_input) {
+        text = read_live(from, text, &length);
+    }
     if (!is_input) {
         fclose(from);
     }
     if (!text) {
         return refuse(out->path, 0, "no memory to read it");
+    }
+    if (is_live && !(text = live_lines(out->path, text, &length))) {
+        return 0;
     }
     const int parsed = parse_lines(out, text, length);
     free(text);

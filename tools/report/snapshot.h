@@ -81,6 +81,12 @@ void snapshot_forgive(snapshot *s, snapshot *baseline);
 /* "file:line", or the file alone where there is no line. */
 void print_place(FILE *to, const char *file, uint64_t line);
 
+/* live.c: files of debug:live=. They are turned into the lines of a snapshot; NULL, or why they cannot be. */
+int live_is(const char *text, size_t length);
+const char *live_write(const char *text, size_t length, FILE *to);
+/* Between two looks at a header of sizeof(hm_live_header) bytes figures moved, or they move now. */
+int live_is_moving(const char *before, const char *after);
+
 /* Ways to write a snapshot; 0 when something could not be written. */
 void write_text(const snapshot *s, FILE *to);
 void write_json(const snapshot *s, FILE *to);

@@ -1,0 +1,88 @@
+/* SPDX-License-Identifier: MIT */
+/* What some hosts want to know of each allocation. Mallocs of a host that is asked for such a thing get tables whose allocations
+ * tell it; all others have the tables they always had. */
+#include "watch_internal.h"
+
+#include "break_internal.h"
+#include "live_internal.h"
+
+static hm_malloc_vtbl tables[2]; /* like hm__debug_tables; written under lock once */
+
+static void *after(const debug_malloc *m, void *block, const hm_site *site)
+{
+    debug_live *live = m->host->live;
+    if (!block) {
+        return NULL;
+    }
+    /* Sites that had their number before, as interned ones have, never came by the slow path. */
+    if (live && site && DEBUG_GET(site->id) > hm__debug_live_named(live)) {
+        hm__debug_live_names(live);
+    }
+    if (m->host->stop.number) {
+        hm__debug_break_look(m, block);
+    }
+    return block;
+}
+
+static const hm_malloc_vtbl *usual(const hm_malloc *self)
+{
+    return &hm__debug_tables[(self->flags & HM_MALLOC_THREADSAFE) != 0];
+}
+
+static void *watch_alloc(hm_malloc *self, size_t size, hm_level level)
+{
+    return after(hm__debug_from(self), (usual(self)->alloc)(self, size, level), NULL);
+}
+
+static void *
+watch_debug_alloc(hm_malloc *self, size_t size, hm_level level, hm_site *site)
+{
+    return after(hm__debug_from(self), usual(self)->debug_alloc(self, size, level, site),
+                 site);
+}
+
+static void *watch_realloc(hm_malloc *self,
+                           void *block,
+                           size_t old_size,
+                           size_t size,
+                           hm_level level,
+                           hm_site *site)
+{
+    return after(hm__debug_from(self),
+                 (usual(self)->realloc)(self, block, old_size, size, level, site), site);
+}
+
+static void *
+watch_zeroed(hm_malloc *self, size_t count, size_t size, hm_level level, hm_site *site)
+{
+    return after(hm__debug_from(self),
+                 usual(self)->alloc_zeroed(self, count, size, level, site), site);
+}
+
+static void *watch_aligned(
+    hm_malloc *self, size_t size, size_t alignment, hm_level level, hm_site *site)
+{
+    return after(hm__debug_from(self),
+                 usual(self)->alloc_aligned(self, size, alignment, level, site), site);
+}
+
+void hm__debug_watch_prepare(void)
+{
+    hm__debug.core->lock(&hm__debug.lock);
+    for (int i = 0; i < 2 && !tables[1].size; i++) {
+        hm_malloc_vtbl table = hm__debug_tables[i];
+        table.alloc = watch_alloc;
+        table.debug_alloc = watch_debug_alloc;
+        table.realloc = watch_realloc;
+        table.alloc_zeroed = watch_zeroed;
+        table.alloc_aligned = watch_aligned;
+        tables[i] = table;
+    }
+    hm__debug.core->unlock(&hm__debug.lock);
+}
+
+const hm_malloc_vtbl *hm__debug_table(const debug_host *host, int shared)
+{
+    const int watched = host->stop.number || host->live;
+    return watched ? &tables[shared] : &hm__debug_tables[shared];
+}
