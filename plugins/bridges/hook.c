@@ -2,6 +2,8 @@
 /* Installing and explaining the hooks that a whole process has one of. */
 #include "hook_internal.h"
 
+#include <string.h>
+
 #include <hostmalloc/hostmalloc.h>
 
 #define KNOWN_FLAGS (HM_BRIDGE_REPLACE | HM_BRIDGE_NO_PROBE)
@@ -92,13 +94,28 @@ hm__hook_need(hm__hook *hook, const hm_bridge_opts *opts, const char *name, hm_e
     return found;
 }
 
+char *hm__hook_strdup(hm__hook *hook, const char *text, hm_site *own, void *caller)
+{
+    if (!text) {
+        return NULL;
+    }
+    const size_t size = strlen(text) + 1;
+    char *const copy =
+        hm_alloc_at(hook->m, size, HM_LEVEL_CURRENT, hm__hook_site(hook, own, caller));
+    return copy ? memcpy(copy, text, size) : NULL;
+}
+
 hm_status hm__hook_verify(const hm__hook *hook, const hm_site **first, hm_error *err)
 {
     if (first) {
         *first = __atomic_load_n(&hook->first, __ATOMIC_ACQUIRE);
     }
     if (hook->m) {
-        return HM_OK;
+        const uint32_t foreign = __atomic_load_n(&hook->foreign, __ATOMIC_RELAXED);
+        return foreign ? hm_error_set(err, HM_E_STARTED, hook->where,
+                                      "installed too late: %u blocks of before came back",
+                                      foreign)
+                       : HM_OK;
     }
     if (hook->why.status == HM_OK) {
         return hm_error_set(err, HM_E_NOT_FOUND, hook->where, "nobody installed it");

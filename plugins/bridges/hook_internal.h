@@ -15,8 +15,9 @@ typedef struct hm__hook {
     hm_malloc *m;      /* one reference, for good; NULL until installed */
     hm_bridge_caller *caller;
     void *caller_context;
-    hm_site *first; /* atomic: of the first block */
-    hm_error why;   /* the last refusal; its status is 0 while nobody tried */
+    hm_site *first;   /* atomic: of the first block */
+    uint32_t foreign; /* atomic: freed blocks that a checking malloc did not know */
+    hm_error why;     /* the last refusal; its status is 0 while nobody tried */
 } hm__hook;
 
 /* Check the options and have the malloc ready in hook->m: the runtime may call as soon as its setter is called.
@@ -39,6 +40,17 @@ void *hm__hook_need(hm__hook *hook,
 /* Data pointers to functions, without a warning: the platform answers both from one lookup. */
 #define HM__FUNCTION(type, address) ((type)(uintptr_t)(address))
 
+/* A site went through: the first one is kept. */
+static inline hm_site *hm__hook_note(hm__hook *hook, hm_site *site)
+{
+    if (!__atomic_load_n(&hook->first, __ATOMIC_RELAXED)) {
+        hm_site *none = NULL;
+        __atomic_compare_exchange_n(&hook->first, &none, site, 0, __ATOMIC_RELEASE,
+                                    __ATOMIC_RELAXED);
+    }
+    return site;
+}
+
 /* The site of a block about to be made: the caller's where somebody can name it, else the bridge's own. */
 static inline hm_site *hm__hook_site(hm__hook *hook, hm_site *own, void *caller)
 {
@@ -47,12 +59,32 @@ static inline hm_site *hm__hook_site(hm__hook *hook, hm_site *own, void *caller)
         hm_site *const known = hook->caller(hook->caller_context, caller);
         site = known ? known : own;
     }
-    if (!__atomic_load_n(&hook->first, __ATOMIC_RELAXED)) {
-        hm_site *none = NULL;
-        __atomic_compare_exchange_n(&hook->first, &none, site, 0, __ATOMIC_RELEASE,
-                                    __ATOMIC_RELAXED);
-    }
-    return site;
+    return hm__hook_note(hook, site);
 }
+
+/* A block that a checking malloc never gave stays with whoever did: the hook came too late for it. */
+static inline void hm__hook_free(hm__hook *hook, void *block, hm_site *site)
+{
+    if (hm_free_at(hook->m, block, HM_SIZE_UNKNOWN, 0, site) == HM_E_NOT_OWNED) {
+        __atomic_fetch_add(&hook->foreign, 1, __ATOMIC_RELAXED);
+    }
+}
+
+/* strdup() as a hook. */
+char *hm__hook_strdup(hm__hook *hook, const char *text, hm_site *own, void *caller);
+
+/* realloc() as a hook: of NULL it is malloc. */
+static inline void *
+hm__hook_realloc(hm__hook *hook, void *block, size_t size, hm_site *own, void *caller)
+{
+    if (!block) {
+        return hm_alloc_at(hook->m, size, HM_LEVEL_CURRENT,
+                           hm__hook_site(hook, own, caller));
+    }
+    return hm_realloc_at(hook->m, block, HM_SIZE_UNKNOWN, size, HM_LEVEL_CURRENT, NULL);
+}
+
+/* The address that called this hook, asked for where the hook is entered. */
+#define HM__CALLER() __builtin_return_address(0)
 
 #endif

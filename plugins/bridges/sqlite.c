@@ -37,12 +37,12 @@ static void *take(int bytes)
         return NULL;
     }
     return hm_alloc_at(hook.m, (size_t)bytes, HM_LEVEL_CURRENT,
-                       hm__hook_site(&hook, &block_site, __builtin_return_address(0)));
+                       hm__hook_site(&hook, &block_site, HM__CALLER()));
 }
 
 static void give_back(void *block)
 {
-    hm_free_at(hook.m, block, HM_SIZE_UNKNOWN, 0, &block_site);
+    hm__hook_free(&hook, block, &block_site);
 }
 
 static void *resize(void *block, int bytes)
