@@ -41,44 +41,10 @@ static void heap_unlock(hm__heap *heap)
     hm_core_table()->unlock(&heap->lock);
 }
 
-/* Takes over the reference to m, whatever comes of it. */
-static hm_status
-make_exact(hm__heap *heap, hm_malloc *m, hm_malloc **exact, hm_error *err)
-{
-    const uint32_t wanted = HM_MALLOC_THREADSAFE | HM_MALLOC_EXACT;
-    if ((m->flags & wanted) == wanted) {
-        *exact = m;
-        return HM_OK;
-    }
-    const hm_status status = hm__known_create(m, exact);
-    hm_malloc_release(m);
-    return status == HM_OK ? HM_OK
-                           : hm_error_set(err, status, heap->where,
-                                          "no private memory to know blocks by");
-}
-
-/* A host that checks knows its blocks anyway, and says more about them. For any other the bridge knows them, without
-   the lock that a host's own exact malloc may need. */
 static hm_status make(hm__heap *heap, hm_host *host, hm_malloc **exact, hm_error *err)
 {
-    hm_malloc *m;
-    hm_malloc *checking;
-    hm_status status =
-        hm_host_create_malloc(host, heap->name, HM_MALLOC_THREADSAFE, &m, err);
-    *exact = NULL;
-    if (status == HM_E_UNSUPPORTED) {
-        status = hm_host_create_malloc(host, heap->name, 0, &m, err);
-    }
-    if (status != HM_OK) {
-        return status;
-    }
-    if ((m->flags & HM_MALLOC_DEBUG) &&
-        hm_host_create_malloc(host, heap->name, HM_MALLOC_THREADSAFE | HM_MALLOC_EXACT,
-                              &checking, NULL) == HM_OK) {
-        hm_malloc_release(m);
-        m = checking;
-    }
-    return make_exact(heap, m, exact, err);
+    return hm__known_of_host(host, heap->name, HM_MALLOC_THREADSAFE, heap->where, exact,
+                             err);
 }
 
 static hm_status take_over(hm__heap *heap, hm_malloc *m, hm_malloc **exact, hm_error *err)
@@ -93,7 +59,7 @@ static hm_status take_over(hm__heap *heap, hm_malloc *m, hm_malloc **exact, hm_e
                             "the malloc is for one thread, expected one for all");
     }
     hm_malloc_retain(m);
-    return make_exact(heap, m, exact, err);
+    return hm__known_over(m, HM_MALLOC_THREADSAFE, heap->where, exact, err);
 }
 
 hm_status hm__heap_choose(hm__heap *heap, hm_host *host, hm_malloc *m, hm_error *err)
