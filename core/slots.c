@@ -30,8 +30,8 @@ static size_t block_bytes(hm_malloc *self, const void *block, size_t given)
     return given == HM_SIZE_UNKNOWN ? HM_LOAD(self->vtbl)->size_of(self, block) : given;
 }
 
-/* A realloc without a site keeps the birth site; only an object that keeps sites can be asked for it. */
-static hm_site *birth_site(hm_malloc *self, const void *block)
+/* Only an object that keeps sites can be asked. */
+hm_site *hm__birth_site(hm_malloc *self, const void *block)
 {
     hm_block seen;
     if (!(self->flags & HM_MALLOC_DEBUG) || hm_describe(self, block, &seen) != HM_OK ||
@@ -97,7 +97,8 @@ static void *basic_realloc(hm_malloc *self,
     }
     const int kept_errno = errno; /* this frees, and what frees leaves it alone */
     const size_t old_bytes = block_bytes(self, block, old_size);
-    void *fresh = hm_alloc_at(self, size, level, site ? site : birth_site(self, block));
+    void *fresh =
+        hm_alloc_at(self, size, level, site ? site : hm__birth_site(self, block));
     if (!fresh) {
         errno = size <= old_bytes ? kept_errno : errno;
         return size <= old_bytes ? block : NULL;
@@ -161,7 +162,7 @@ static hm_status
 request_move(hm_malloc *self, const hm_request *request, size_t old_bytes, void **out)
 {
     const size_t kept = old_bytes < request->bytes ? old_bytes : request->bytes;
-    hm_site *site = request->site ? request->site : birth_site(self, request->block);
+    hm_site *site = request->site ? request->site : hm__birth_site(self, request->block);
     void *fresh = HM_LOAD(self->vtbl)
                       ->alloc_aligned(self, request->bytes, request->alignment,
                                       request->level, site);

@@ -16,6 +16,9 @@ hm_status hm__struct_check(const void *object, size_t least, size_t known);
 
 hm_status hm__request_check(const hm_request *request); /* NULL allowed; HM_E_INVALID */
 
+/* slots.c: where a block was allocated, NULL if that is not known; a realloc without a site keeps it. */
+hm_site *hm__birth_site(hm_malloc *self, const void *block);
+
 /* closed.c: a table for drained objects, and the close of the ready-made table. */
 void hm__malloc_closed(const hm_malloc_vtbl *live, hm_malloc_vtbl *closed);
 void hm__malloc_close(hm_malloc *self);

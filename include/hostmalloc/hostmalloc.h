@@ -34,8 +34,8 @@
  *   inner     as the malloc underneath
  *
  * From simple to advanced: malloc.h (allocate), registry.h (pick a host by name), runtime.h (embed a
- * runtime), bridges/ (give it to Lua and others), debug.h (ask the debug host), host.h, layer.h and
- * module.h (write your own).
+ * runtime), bridges/ (give it to Lua and others), tree.h (blocks that own blocks), debug.h (ask the debug
+ * host), host.h, layer.h and module.h (write your own).
  */
 #ifndef HM_HOSTMALLOC_H
 #define HM_HOSTMALLOC_H
@@ -49,5 +49,6 @@
 #include <hostmalloc/runtime.h>
 #include <hostmalloc/site.h>
 #include <hostmalloc/status.h>
+#include <hostmalloc/tree.h>
 
 #endif
