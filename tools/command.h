@@ -25,5 +25,9 @@ extern const verb hosts_verb;  /* hosts.c */
 extern const verb report_verb; /* report.c */
 extern const verb diff_verb;   /* diff.c */
 extern const verb replay_verb; /* replay.c */
+extern const verb run_verb;    /* run.c, or run_none.c where there is no such thing */
+
+/* report.c: 1 when --format takes that name. */
+int report_has_format(const char *name);
 
 #endif

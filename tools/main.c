@@ -7,8 +7,8 @@
 #include <stdio.h>
 #include <string.h>
 
-static const verb *const verbs[] = {&hosts_verb, &check_verb, &report_verb, &diff_verb,
-                                    &replay_verb};
+static const verb *const verbs[] = {&hosts_verb, &check_verb,  &report_verb,
+                                    &diff_verb,  &replay_verb, &run_verb};
 #define VERB_COUNT (sizeof verbs / sizeof verbs[0])
 
 static void print_usage(FILE *to)
@@ -39,7 +39,7 @@ static int is_help(const char *argument)
     return strcmp(argument, "--help") == 0 || strcmp(argument, "-h") == 0;
 }
 
-static int run_verb(const verb *v, int count, char **arguments)
+static int call_verb(const verb *v, int count, char **arguments)
 {
     if (count > 0 && is_help(arguments[0])) {
         printf("usage: hostmalloc %s %s\n\n%s.\n%s", v->name, v->arguments, v->summary,
@@ -66,7 +66,7 @@ static int run(int count, char **arguments)
     }
     for (size_t i = 0; i < VERB_COUNT; i++) {
         if (strcmp(arguments[0], verbs[i]->name) == 0) {
-            return run_verb(verbs[i], count - 1, arguments + 1);
+            return call_verb(verbs[i], count - 1, arguments + 1);
         }
     }
     return usage_error(NULL, arguments[0][0] == '-' ? "unknown option" : "unknown verb",

@@ -3,6 +3,7 @@
 #include "command.h"
 
 #include "report/snapshot.h"
+#include "report/symbols.h"
 
 #include <string.h>
 
@@ -25,6 +26,11 @@ static const format *find_format(const char *name)
         }
     }
     return NULL;
+}
+
+int report_has_format(const char *name)
+{
+    return find_format(name) != NULL;
 }
 
 static int run_report(int count, char **arguments)
@@ -72,6 +78,7 @@ static int run_report(int count, char **arguments)
         snapshot_forgive(&s, &baseline);
         snapshot_free(&baseline);
     }
+    snapshot_symbolize(&s);
     wanted->write(&s, stdout);
     const int found = s.finding_count > 0 || s.sum.live_blocks > 0;
     snapshot_free(&s);

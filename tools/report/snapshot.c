@@ -64,7 +64,7 @@ static const json **collect(const json *lines, const char *type, size_t *count)
     return list;
 }
 
-static int by_live_bytes(const void *a, const void *b)
+int site_by_live_bytes(const void *a, const void *b)
 {
     const figures *x = &((const site_row *)a)->count;
     const figures *y = &((const site_row *)b)->count;
@@ -106,7 +106,7 @@ static int fill(snapshot *s)
             row->count = read_figures(line);
         }
     }
-    qsort(s->sites, s->site_count, sizeof *s->sites, by_live_bytes);
+    qsort(s->sites, s->site_count, sizeof *s->sites, site_by_live_bytes);
     return 1;
 }
 
@@ -234,6 +234,10 @@ int snapshot_read(const char *path, snapshot *out)
 void snapshot_free(snapshot *s)
 {
     json_free(s->lines);
+    for (size_t i = 0; i < s->text_count; i++) {
+        free(s->texts[i]);
+    }
+    free(s->texts);
     free(s->sites);
     free(s->stacks);
     free(s->mallocs);

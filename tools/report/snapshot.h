@@ -62,6 +62,8 @@ typedef struct snapshot {
     size_t finding_count;
     const json **drops;
     size_t drop_count;
+    char **texts; /* of symbols; see symbols.h */
+    size_t text_count;
     figures sum; /* over sites */
     int is_cut;  /* no end line: what is there is shown, and this said */
 } snapshot;
@@ -75,6 +77,8 @@ const site_row *snapshot_site(const snapshot *s,
 /* Order of site rows for qsort and bsearch: by place, not by number, which is given in order of first use and differs
    between runs. */
 int site_by_place(const void *a, const void *b);
+/* And as they are shown: what holds most first. */
+int site_by_live_bytes(const void *a, const void *b);
 /* What is live at places where the baseline, which is sorted for it, has something live too is not counted. */
 void snapshot_forgive(snapshot *s, snapshot *baseline);
 
@@ -86,6 +90,13 @@ int live_is(const char *text, size_t length);
 const char *live_write(const char *text, size_t length, FILE *to);
 /* Between two looks at a header of sizeof(hm_live_header) bytes figures moved, or they move now. */
 int live_is_moving(const char *before, const char *after);
+
+/* The line that `hostmalloc run` adds after the end line, before one "bridge" for each library with a hook: "spec",
+   "records", "malloc", "dropped". NULL: it was not a run. */
+const json *snapshot_run(const snapshot *s);
+void write_run_text(const snapshot *s, FILE *to);
+/* One mistake, for people. */
+void print_finding(FILE *to, const json *finding, size_t number);
 
 /* Ways to write a snapshot; 0 when something could not be written. */
 void write_text(const snapshot *s, FILE *to);

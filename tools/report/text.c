@@ -19,7 +19,7 @@ static void print_spot(FILE *to, const char *label, const json *spot)
     fputc('\n', to);
 }
 
-static void print_finding(FILE *to, const json *finding, size_t number)
+void print_finding(FILE *to, const json *finding, size_t number)
 {
     fprintf(to, "ERROR #%zu %s (%s), malloc \"%s\"", number,
             json_text(finding, "kind", "?"), json_text(finding, "status", "?"),
@@ -38,6 +38,10 @@ static void print_finding(FILE *to, const json *finding, size_t number)
 
 void write_text(const snapshot *s, FILE *to)
 {
+    if (snapshot_run(s)) {
+        write_run_text(s, to);
+        return;
+    }
     fprintf(to, "%s (pid %llu), host %s, hostmalloc %s\n", s->program,
             (unsigned long long)s->pid, s->spec, s->version);
     for (size_t i = 0; i < s->finding_count; i++) {

@@ -1,0 +1,249 @@
+/* SPDX-License-Identifier: MIT */
+/* hostmalloc bench: what everything costs on this machine. The measuring is done by programs of their own, which lie in
+ * libexec/hostmalloc/bench (sources: tests/bench); this runs them one after the other and gathers their figures. */
+#include "command.h"
+
+#include <hostmalloc/hostmalloc.h>
+
+#include <errno.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "bench_plot.h"
+
+#define MOST_ARGUMENTS 4
+
+static const struct stage {
+    const char *name, *program;
+    const char *arguments[MOST_ARGUMENTS]; /* "@name" lies beside the program */
+    const char *summary;
+} stages[] = {
+    {"interface",
+     "hm_bench",
+     {NULL},
+     "the calls against mimalloc and libc called directly"},
+    {"sweep", "sweep", {NULL}, "churn by size, by threads and by live blocks"},
+    {"lua",
+     "lua_bench",
+     {"lua5.4", "@lua_host", "@."},
+     "Lua programs against stock Lua, also under preloaded allocators"},
+    {"task", "ole_cost", {"mimalloc"}, "task memory, with and without a spy"},
+    {"debug", "debug_bench", {NULL}, "the debug host over mimalloc"},
+    {"layers",
+     "layer_bench",
+     {"@hm_layer_pass.so"},
+     "instructions and time of each layer"},
+    {"peers",
+     "peer_bench",
+     {"lua5.4", "@lua_host", "@."},
+     "the debug host beside heaptrack, valgrind and others"},
+};
+#define STAGES (sizeof stages / sizeof stages[0])
+
+typedef struct options {
+    int quick, check;
+    const char *json, *plot;
+    int wanted[STAGES], any;
+} options;
+
+static int failed(const char *what, const char *which)
+{
+    fprintf(stderr, "hostmalloc: bench: %s: %s\n", which, what);
+    return EXIT_USAGE;
+}
+
+static size_t find_stage(const char *name)
+{
+    size_t i = 0;
+    while (i < STAGES && strcmp(stages[i].name, name) != 0) {
+        i++;
+    }
+    return i;
+}
+
+static int read_options(int count, char **arguments, options *o)
+{
+    for (int i = 0; i < count; i++) {
+        const char *const argument = arguments[i];
+        const int takes =
+            strcmp(argument, "--json") == 0 || strcmp(argument, "--plot") == 0;
+        if (takes && i + 1 == count) {
+            return usage_error(&bench_verb, "needs a value", argument);
+        }
+        if (strcmp(argument, "--quick") == 0) {
+            o->quick = 1;
+        } else if (strcmp(argument, "--check") == 0) {
+            o->check = 1;
+        } else if (strcmp(argument, "--json") == 0) {
+            o->json = arguments[++i];
+        } else if (strcmp(argument, "--plot") == 0) {
+            o->plot = arguments[++i];
+        } else if (argument[0] == '-') {
+            return usage_error(&bench_verb, "unknown option", argument);
+        } else if (find_stage(argument) == STAGES) {
+            return usage_error(&bench_verb, "unknown stage", argument);
+        } else {
+            o->wanted[find_stage(argument)] = o->any = 1;
+        }
+    }
+    return EXIT_CLEAN;
+}
+
+/* "../libexec/hostmalloc/bench" beside the command's folder; the build tree has the shape of an install. */
+static int find_beside(const char *relative, const char *otherwise, char path[PATH_MAX])
+{
+    char command[PATH_MAX], candidate[2 * PATH_MAX];
+    if (!realpath("/proc/self/exe", command)) {
+        return 0;
+    }
+    *strrchr(command, '/') = '\0';
+    snprintf(candidate, sizeof candidate, "%s/%s", command, relative);
+    if (realpath(candidate, path)) {
+        return 1;
+    }
+    snprintf(candidate, sizeof candidate, "%s/%s", command, otherwise);
+    return realpath(candidate, path) != NULL;
+}
+
+/* Allocators of others are called beside libc's in one process; jemalloc then needs more thread-local room than the
+   dynamic linker keeps free. */
+static int prepare_environment(const char *json)
+{
+    char modules[PATH_MAX];
+    const int found =
+        find_beside(HOSTMALLOC_MODULES_FROM_COMMAND, "../lib/hostmalloc", modules);
+    return (!found || setenv("HOSTMALLOC_PLUGIN_PATH", modules, 0) == 0) &&
+           setenv("GLIBC_TUNABLES", "glibc.rtld.optional_static_tls=8192", 0) == 0 &&
+           setenv("HOSTMALLOC_BENCH_JSON", json, 1) == 0;
+}
+
+/* The first line of the figures says whose they are. */
+static int start_figures(const char *path)
+{
+    FILE *file = fopen(path, "w");
+    if (!file) {
+        return 0;
+    }
+    fprintf(file,
+            "{\"schema\": \"hostmalloc-bench/1\", \"hostmalloc\": \"%s\", "
+            "\"processors\": %ld}\n",
+            hm_version(), sysconf(_SC_NPROCESSORS_ONLN));
+    return fclose(file) == 0;
+}
+
+static void become(const struct stage *s, const options *o, const char *folder)
+{
+    static char paths[MOST_ARGUMENTS + 1][2 * PATH_MAX];
+    char *arguments[MOST_ARGUMENTS + 4];
+    size_t count = 0;
+    snprintf(paths[MOST_ARGUMENTS], sizeof paths[0], "%s/%s", folder, s->program);
+    arguments[count++] = paths[MOST_ARGUMENTS];
+    if (o->quick) {
+        arguments[count++] = (char[]){"--quick"};
+    }
+    if (o->check && strcmp(s->name, "sweep") != 0 && strcmp(s->name, "task") != 0) {
+        arguments[count++] = (char[]){"--check"};
+    }
+    for (size_t i = 0; i < MOST_ARGUMENTS && s->arguments[i]; i++) {
+        const char *const argument = s->arguments[i];
+        if (argument[0] == '@') {
+            snprintf(paths[i], sizeof paths[i], "%s/%s", folder, argument + 1);
+        } else {
+            snprintf(paths[i], sizeof paths[i], "%s", argument);
+        }
+        arguments[count++] = paths[i];
+    }
+    arguments[count] = NULL;
+    execv(arguments[0], arguments);
+    perror(arguments[0]);
+    _exit(127);
+}
+
+/* 1: it ran to its end and, with --check, met its bounds. */
+static int run_stage(const struct stage *s, const options *o, const char *folder)
+{
+    char path[2 * PATH_MAX];
+    int status = 1;
+    printf("\n== %s: %s\n", s->name, s->summary);
+    snprintf(path, sizeof path, "%s/%s", folder, s->program);
+    if (access(path, X_OK) != 0) {
+        printf("left out of this build; the end of cmake's output says why\n");
+        return 1;
+    }
+    fflush(NULL);
+    const pid_t child = fork();
+    if (child == 0) {
+        become(s, o, folder);
+    }
+    while (child > 0 && waitpid(child, &status, 0) < 0 && errno == EINTR) {
+    }
+    return child > 0 && status == 0;
+}
+
+static int run_bench(int count, char **arguments)
+{
+    options o;
+    char folder[PATH_MAX], figures[PATH_MAX] = "/tmp/hostmalloc-bench.XXXXXX";
+    int failures = 0;
+    memset(&o, 0, sizeof o);
+    int status = read_options(count, arguments, &o);
+    if (status != EXIT_CLEAN) {
+        return status;
+    }
+    if (!find_beside(HOSTMALLOC_BENCH_FROM_COMMAND, "../libexec/hostmalloc/bench",
+                     folder)) {
+        return failed("not found beside the command", "libexec/hostmalloc/bench");
+    }
+    const int kept = o.json != NULL;
+    const int temporary = kept ? -1 : mkstemp(figures);
+    if (temporary >= 0) {
+        close(temporary);
+    }
+    if (!start_figures(kept ? o.json : figures) || (kept && !realpath(o.json, figures))) {
+        return failed(strerror(errno), kept ? o.json : figures);
+    }
+    if (!prepare_environment(figures)) {
+        return failed("no room", "the environment");
+    }
+    for (size_t i = 0; i < STAGES; i++) {
+        if (!o.any || o.wanted[i]) {
+            failures += !run_stage(&stages[i], &o, folder);
+        }
+    }
+    if (o.plot && !bench_plot(figures, o.plot, folder)) {
+        failures++;
+    }
+    if (!kept) {
+        unlink(figures);
+    }
+    return failures ? EXIT_FINDINGS : EXIT_CLEAN;
+}
+
+const verb bench_verb = {
+    "bench", "[--quick] [--json FILE] [STAGE...]", "measure what everything costs here",
+    "\nEvery figure is a ratio to something in the same run: the median of interleaved "
+    "repeats "
+    "with\n"
+    "its quartiles. Leave the machine alone meanwhile.\n\n"
+    "  --quick        only show that all of it runs\n"
+    "  --check        end with 1 when a bound is missed\n"
+    "  --json FILE    the figures as JSON lines\n"
+    "  --plot FOLDER  curves by size, by threads and by live blocks: data, and SVG where "
+    "gnuplot "
+    "is\n"
+    "                 installed (stage sweep)\n\n"
+    "Stages, all of them when none is named:\n"
+    "  interface      the calls against mimalloc and libc called directly\n"
+    "  sweep          churn by size, by threads and by live blocks, allocators of others "
+    "beside "
+    "it\n"
+    "  lua            Lua programs against stock Lua, also under preloaded allocators\n"
+    "  task           task memory, with and without a spy\n"
+    "  debug          the debug host over mimalloc\n"
+    "  layers         instructions and time of each layer\n"
+    "  peers          the debug host beside heaptrack, valgrind and others\n",
+    run_bench};

@@ -1,0 +1,110 @@
+/* SPDX-License-Identifier: MIT */
+/* Which sites want symbols, and what becomes of them. */
+#include "symbols.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* 1: the text is a module and an offset. */
+static int split(const char *file, char *module, size_t size, uint64_t *offset)
+{
+    const char *plus = strrchr(file, '+');
+    char *end;
+    if (file[0] != '/' || !plus || strncmp(plus, "+0x", 3) != 0 ||
+        (size_t)(plus - file) >= size) {
+        return 0;
+    }
+    memcpy(module, file, (size_t)(plus - file));
+    module[plus - file] = '\0';
+    *offset = strtoull(plus + 3, &end, 16);
+    return end != plus + 3 && !*end;
+}
+
+/* Texts that no line of the file holds. 0: no memory, and the text is gone. */
+static int keep(snapshot *s, char *text)
+{
+    char **more = text ? realloc(s->texts, (s->text_count + 1) * sizeof *more) : NULL;
+    if (!more) {
+        free(text);
+        return 0;
+    }
+    s->texts = more;
+    s->texts[s->text_count++] = text;
+    return 1;
+}
+
+static void symbolize(snapshot *s, site_row *row)
+{
+    char module[4096];
+    uint64_t offset;
+    symbol found;
+    if (row->line || !split(row->file, module, sizeof module, &offset)) {
+        return;
+    }
+    /* The address is where the call returns to, which may be the next line's. */
+    symbol_find(module, offset - 1, &found);
+    row->file = strrchr(row->file, '/') + 1;
+    if (found.function && keep(s, found.function)) {
+        row->function = found.function;
+    }
+    if (found.file && keep(s, found.file)) {
+        row->file = found.file;
+        row->line = found.line;
+    }
+}
+
+static void add(figures *to, const figures *from)
+{
+    to->live_blocks += from->live_blocks;
+    to->live_bytes += from->live_bytes;
+    to->total_blocks += from->total_blocks;
+    to->total_bytes += from->total_bytes;
+    to->peak_bytes += from->peak_bytes;
+}
+
+static uint64_t kept_id(const snapshot *s, const uint64_t *ids, uint64_t id)
+{
+    for (size_t i = 0; i < s->site_count; i++) {
+        if (ids[2 * i] == id) {
+            return ids[2 * i + 1];
+        }
+    }
+    return id;
+}
+
+/* Several calls of one line. Stacks go by the number of their site. */
+static void merge(snapshot *s)
+{
+    size_t count = 0;
+    uint64_t *ids = calloc(2 * s->site_count + 1, sizeof *ids);
+    if (!ids) {
+        return;
+    }
+    qsort(s->sites, s->site_count, sizeof *s->sites, site_by_place);
+    for (size_t i = 0; i < s->site_count; i++) {
+        const int is_same = count && s->sites[i].line &&
+                            site_by_place(&s->sites[count - 1], &s->sites[i]) == 0;
+        ids[2 * i] = s->sites[i].id;
+        if (is_same) {
+            add(&s->sites[count - 1].count, &s->sites[i].count);
+        } else {
+            s->sites[count++] = s->sites[i];
+        }
+        ids[2 * i + 1] = s->sites[count - 1].id;
+    }
+    for (size_t i = 0; i < s->stack_count; i++) {
+        s->stacks[i].site = kept_id(s, ids, s->stacks[i].site);
+    }
+    s->site_count = count;
+    free(ids);
+    qsort(s->sites, s->site_count, sizeof *s->sites, site_by_live_bytes);
+}
+
+void snapshot_symbolize(snapshot *s)
+{
+    for (size_t i = 0; i < s->site_count; i++) {
+        symbolize(s, &s->sites[i]);
+    }
+    symbol_done();
+    merge(s);
+}
