@@ -2,6 +2,7 @@
 /* The table of questions behind debug.h, once for a host and once for one of its mallocs. */
 #include "finding_internal.h"
 
+#include "guarded_internal.h"
 #include "ignore_internal.h"
 #include "ledger_internal.h"
 #include "scope_internal.h"
@@ -242,6 +243,12 @@ static hm_status malloc_on_finding(hm_debug *self, hm_debug_tell *tell, void *co
     return hm__debug_on_finding(malloc_of(self)->host, tell, context);
 }
 
+static hm_status explain(hm_debug *self, const void *address, int fd)
+{
+    (void)self;
+    return hm__debug_explain(address, fd);
+}
+
 const hm_debug_vtbl hm__debug_ask_host = {.size = sizeof(hm_debug_vtbl),
                                           .report = host_report,
                                           .check = host_check,
@@ -253,7 +260,8 @@ const hm_debug_vtbl hm__debug_ask_host = {.size = sizeof(hm_debug_vtbl),
                                           .scope_begin = host_scope_begin,
                                           .scope_end = host_scope_end,
                                           .ignore = host_ignore,
-                                          .on_finding = host_on_finding};
+                                          .on_finding = host_on_finding,
+                                          .explain = explain};
 
 const hm_debug_vtbl hm__debug_ask_malloc = {.size = sizeof(hm_debug_vtbl),
                                             .report = malloc_report,
@@ -266,4 +274,5 @@ const hm_debug_vtbl hm__debug_ask_malloc = {.size = sizeof(hm_debug_vtbl),
                                             .scope_begin = malloc_scope_begin,
                                             .scope_end = malloc_scope_end,
                                             .ignore = malloc_ignore,
-                                            .on_finding = malloc_on_finding};
+                                            .on_finding = malloc_on_finding,
+                                            .explain = explain};

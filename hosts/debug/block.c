@@ -47,6 +47,10 @@ static const uint64_t bytes_mask =
 
 int hm__debug_shape_read(const void *block, debug_shape *shape)
 {
+    if (DEBUG_RARE(DEBUG_GET(hm__debug_guarded_some)) &&
+        hm__debug_slot_shape(block, shape)) {
+        return 1;
+    }
     const debug_header *header = hm__debug_header(block);
     const uint64_t low = hm__debug_load(&header->low);
     const uint64_t high = hm__debug_load(&header->high);

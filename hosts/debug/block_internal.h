@@ -64,7 +64,9 @@
 #define DEBUG_DAMAGED     4u /* an edge was overwritten: readable, never given back */
 #define DEBUG_MOVING      5u /* inside the inner malloc's realloc */
 #define DEBUG_IGNORED     6u /* live, but no leak; off the hot path */
-#define DEBUG_LIVE_STATES (1u << DEBUG_LIVE | 1u << DEBUG_IGNORED)
+#define DEBUG_GUARDED     7u /* live, on pages of its own; see guarded_internal.h */
+#define DEBUG_GUARD_FREED 8u /* those pages are protected */
+#define DEBUG_LIVE_STATES (1u << DEBUG_LIVE | 1u << DEBUG_IGNORED | 1u << DEBUG_GUARDED)
 
 #define DEBUG_HEADER_BYTES 16u
 #define DEBUG_ORIGIN_BYTES 16u
@@ -221,6 +223,10 @@ typedef struct debug_shape {
     char *base;       /* the inner block */
     uint64_t hash;    /* what the rear guard is cut from */
 } debug_shape;
+
+/* guarded_slots.c: the same for a guarded block; 0: it is not one. */
+extern DEBUG_HIDDEN uint32_t hm__debug_guarded_some; /* atomic: 1 once there was one */
+int hm__debug_slot_shape(const void *block, debug_shape *shape);
 
 /* The rear guard's word, read beside its owner, who may be writing it: a torn word looks damaged, and whoever asks
    looks again. */

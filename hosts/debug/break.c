@@ -2,8 +2,8 @@
 /* Stopping where the Nth block of a site is made; watch.c shows each block that is made. */
 #include "break_internal.h"
 
+#include "finding_internal.h"
 #include "os.h"
-#include "text_internal.h"
 
 #include <string.h>
 
@@ -14,14 +14,13 @@ HM_API DEBUG_COLD void hm_debug_break(const void *block)
     __atomic_store_n(&last, block, __ATOMIC_RELAXED);
 }
 
-/* The end of the site's text, from the start or after a folder. */
-static int is_site(const debug_break *wanted, const hm_site *site)
+int hm__debug_is_place(const char *place, const hm_site *site)
 {
     char text[1024];
-    const size_t length = strlen(wanted->place);
+    const size_t length = strlen(place);
     hm__debug.core->site_text(site, 0, text, sizeof(text));
     const size_t whole = strlen(text);
-    return whole >= length && strcmp(text + whole - length, wanted->place) == 0 &&
+    return whole >= length && strcmp(text + whole - length, place) == 0 &&
            (whole == length || text[whole - length - 1] == '/' ||
             text[whole - length - 1] == '\\');
 }
@@ -30,14 +29,14 @@ static int is_site(const debug_break *wanted, const hm_site *site)
 void hm__debug_break_look(const debug_malloc *m, const void *block)
 {
     const debug_break *wanted = &m->host->stop;
-    const debug_header *header = hm__debug_header(block);
-    const uint32_t number = hm__debug_high_serial(hm__debug_load(&header->high));
+    debug_facts facts;
+    hm__debug_facts_read(block, DEBUG_LIVE, &facts);
+    const uint32_t number = facts.serial;
     if (number != wanted->number) {
         return;
     }
-    const hm_site *site =
-        hm__debug.core->site_from_id(hm__debug_low_site(hm__debug_load(&header->low)));
-    if (is_site(wanted, site)) {
+    const hm_site *site = facts.site;
+    if (hm__debug_is_place(wanted->place, site)) {
         debug_text text;
         hm__debug_text_start(&text);
         hm__debug_put(&text, "==hostmalloc== BREAK at block ");

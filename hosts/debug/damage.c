@@ -3,12 +3,18 @@
 #include "finding_internal.h"
 
 #include "fill_internal.h"
+#include "guarded_internal.h"
 
 #define SHOWN_BEFORE 8u
 
 int hm__debug_is_damaged(const void *block)
 {
     debug_shape shape;
+    int damaged = 0;
+    if (DEBUG_RARE(DEBUG_GET(hm__debug_guarded_some)) &&
+        hm__debug_guarded_damage(block, NULL, &damaged)) {
+        return damaged;
+    }
     return !hm__debug_shape_read(block, &shape) ||
            hm__debug_rear_peek(block, shape.bytes) != hm__debug_rear(shape.hash);
 }
@@ -149,9 +155,8 @@ static void judge_front(debug_finding *f, debug_malloc *m, const void *block)
     find_before(block, &f->culprit);
 }
 
-static void judge_rear(debug_finding *f, const void *block, uint64_t expected)
+void hm__debug_overrun(debug_finding *f, uint64_t expected, uint64_t found)
 {
-    const uint64_t found = hm__debug_rear_peek(block, f->facts.bytes);
     f->what = "write past the end of a block";
     f->figures[0] = expected;
     f->figures[1] = found;
@@ -173,8 +178,12 @@ void hm__debug_judge_damage(debug_malloc *m,
     f.here = hm__debug_place_here(labels[act], site);
     hm__debug_walk_begin();
     hm__debug_facts_read(block, DEBUG_LIVE, &f.facts);
-    if (f.facts.intact && hm__debug_shape_read(block, &shape)) {
-        judge_rear(&f, block, hm__debug_rear(shape.hash));
+    int damaged = 0;
+    if (hm__debug_guarded_damage(block, &f, &damaged)) {
+        f.what = damaged ? f.what : "edge of a block overwritten";
+    } else if (f.facts.intact && hm__debug_shape_read(block, &shape)) {
+        hm__debug_overrun(&f, hm__debug_rear(shape.hash),
+                          hm__debug_rear_peek(block, shape.bytes));
     } else {
         judge_front(&f, m, block);
     }

@@ -19,6 +19,7 @@ typedef struct debug_thread debug_thread;
 typedef struct debug_scope debug_scope;
 typedef struct debug_patterns debug_patterns;
 typedef struct debug_live debug_live;
+typedef struct debug_guarded debug_guarded;
 
 /* What one writer counted for one site. Freed is kept apart from allocated, so that each is only ever added to. What is
    freed is not in one place, or compilers add both with a vector and pay for packing it. */
@@ -171,9 +172,10 @@ struct debug_host {
     uint64_t repeats;  /* like an earlier one, or past the end of seen */
     debug_seen seen[DEBUG_SEEN_MAX];
     debug_break stop;
-    debug_live *live;      /* NULL: none */
-    debug_malloc *mallocs; /* guarded by lock */
-    debug_host *next;      /* of the process; guarded by lock */
+    debug_guarded *guarded; /* NULL: none */
+    debug_live *live;       /* NULL: none */
+    debug_malloc *mallocs;  /* guarded by lock */
+    debug_host *next;       /* of the process; guarded by lock */
 };
 
 typedef struct debug_process {

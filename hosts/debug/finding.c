@@ -72,7 +72,7 @@ put_place(debug_text *t, const char *label, const hm_site *site, uint32_t thread
     hm__debug_put(t, "\n");
 }
 
-static void put_block(debug_text *t, const char *label, const debug_facts *facts)
+void hm__debug_put_block(debug_text *t, const char *label, const debug_facts *facts)
 {
     hm__debug_put_label(t, label);
     hm__debug_put_hex(t, (uintptr_t)facts->block);
@@ -117,7 +117,7 @@ static void put_finding(debug_text *t, const debug_finding *f, uint32_t number)
         hm__debug_put(t, "\n");
     }
     if (f->facts.block) {
-        put_block(t, "block", &f->facts);
+        hm__debug_put_block(t, "block", &f->facts);
     }
     if (f->detail) {
         f->detail(t, f);
@@ -129,7 +129,7 @@ static void put_finding(debug_text *t, const debug_finding *f, uint32_t number)
         put_place(t, f->here.label, f->here.site, f->here.thread);
     }
     if (f->culprit.block) {
-        put_block(t, "block before", &f->culprit);
+        hm__debug_put_block(t, "block before", &f->culprit);
     }
     if (f->hint) {
         hm__debug_put_label(t, "hint");

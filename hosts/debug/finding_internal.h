@@ -55,10 +55,13 @@ typedef struct debug_finding {
 /* finding.c: print it, or count it when its like was printed before. */
 void hm__debug_found(debug_finding *f);
 void hm__debug_put_label(debug_text *t, const char *label);
+void hm__debug_put_block(debug_text *t, const char *label, const debug_facts *facts);
 debug_place hm__debug_place_here(const char *label, hm_site *site);
 
 /* verdict.c. Around facts the block must not go away: hm__debug_walk_begin. */
 void hm__debug_facts_read(const void *block, unsigned state, debug_facts *facts);
+/* Of the block that an address lies in, its guard included; 0: in none. */
+int hm__debug_facts_around(const void *address, debug_facts *facts);
 void hm__debug_facts_fields(const void *block, debug_facts *facts); /* seal or no seal */
 /* What is wrong with a pointer that is no live block of any malloc; reported. Never HM_OK. */
 hm_status hm__debug_judge_pointer(debug_malloc *m,
@@ -91,6 +94,8 @@ void hm__debug_judge_damage(debug_malloc *m,
                             const void *block,
                             unsigned act,
                             hm_site *site);
+/* What is said of a guard that was expected and the word found in its place. */
+void hm__debug_overrun(debug_finding *f, uint64_t expected, uint64_t found);
 void hm__debug_found_stale_write(debug_malloc *m, const void *block);
 
 /* leaks.c */

@@ -3,6 +3,7 @@
 #include "finding_internal.h"
 
 #include "break_internal.h"
+#include "guarded_internal.h"
 #include "ignore_internal.h"
 #include "live_internal.h"
 #include "watch_internal.h"
@@ -88,6 +89,34 @@ static const hm_option option_live = {
     "file the figures are counted in, for `hostmalloc report` at any time, also after "
     "SIGKILL; \"%p\" as above",
     NULL};
+static const hm_option option_guard = {
+    sizeof(hm_option),
+    "guard",
+    HM_OPTION_TEXT,
+    0,
+    NULL,
+    "blocks on pages of their own, where reads past the end or after the free fault: "
+    "all, "
+    "site:FILE:LINE, size:BYTES, or 1/BLOCKS of all and the first of each site",
+    NULL};
+static const hm_option option_guard_slots = {
+    sizeof(hm_option),
+    "guard_slots",
+    HM_OPTION_NUMBER,
+    0,
+    "1024",
+    "guarded blocks, live and freed ones together; more are not guarded, and counted",
+    NULL};
+static const hm_option option_guard_align = {
+    sizeof(hm_option),
+    "guard_align",
+    HM_OPTION_CHOICE,
+    0,
+    "auto",
+    "which end is at the protected page: right, left for what runs before the start; "
+    "auto "
+    "is right, and left for every eighth of a sample",
+    "auto|right|left"};
 static const hm_option option_suppressions = {
     sizeof(hm_option),
     "suppressions",
@@ -98,9 +127,10 @@ static const hm_option option_suppressions = {
     NULL};
 
 static const hm_option *const options[] = {
-    &option_ignore, &option_suppressions, &option_report,     &option_snapshot,
-    &option_leaks,  &option_fill,         &option_quarantine, &option_exitcode,
-    &option_break,  &option_abort,        &option_live};
+    &option_ignore,      &option_suppressions, &option_report,     &option_snapshot,
+    &option_leaks,       &option_fill,         &option_quarantine, &option_exitcode,
+    &option_break,       &option_abort,        &option_live,       &option_guard,
+    &option_guard_slots, &option_guard_align};
 
 #define HELD_ENTRIES_MAX 32768u
 #define HELD_BYTES       65536u
@@ -170,6 +200,7 @@ static void host_free(debug_host *host)
     const hm_core *core = hm__debug.core;
     files_close(host);
     hm__debug_live_close(host);
+    hm__debug_guarded_close(host);
     hm__debug_patterns_free(host->patterns);
     hm_host_release(host->layer.inner);
     core->memory_free(host, host->layer.bytes);
@@ -295,6 +326,12 @@ options_read(debug_host *host, const hm_option_values *values, hm_error *err)
     if (status == HM_OK) {
         status = file_open(&host->snapshot_fd, "snapshot", values, err);
     }
+    const char *guard = core->option_text(values, "guard");
+    if (status == HM_OK && guard) {
+        status =
+            hm__debug_guarded_open(host, guard, core->option_text(values, "guard_align"),
+                                   core->option_number(values, "guard_slots"), err);
+    }
     const char *live = core->option_text(values, "live");
     return status == HM_OK && live ? hm__debug_live_open(host, live, err) : status;
 }
@@ -326,6 +363,7 @@ host_open(const hm_option_values *values, hm_host *inner, hm_host **out, hm_erro
     if (status != HM_OK) {
         files_close(host);
         hm__debug_live_close(host);
+        hm__debug_guarded_close(host);
         hm__debug_patterns_free(host->patterns);
         core->memory_free(host, sizeof(*host));
         return status;

@@ -6,6 +6,8 @@
 
 #include "ignore_internal.h"
 
+#include "guarded_internal.h"
+
 #include <string.h>
 
 #define FILE_BYTES ((size_t)1 << 20)
@@ -171,7 +173,8 @@ int hm__debug_ignores_site(const debug_patterns *patterns, const hm_site *site)
 
 void hm__debug_ignore_fresh(debug_host *host, const void *block)
 {
-    if (hm__block_map_claim(&hm__debug.map, block, DEBUG_LIVE, DEBUG_IGNORED)) {
+    if (hm__block_map_claim(&hm__debug.map, block, DEBUG_LIVE, DEBUG_IGNORED) ||
+        hm__debug_guarded_ignore(block)) {
         DEBUG_SET(host->ignores, 1);
     }
 }
@@ -208,6 +211,9 @@ static int count_one(void *context, void *block, unsigned state)
 {
     const ignored_walk *walk = context;
     debug_facts facts;
+    if (state == DEBUG_GUARDED && !hm__debug_guarded_is_ignored(block)) {
+        return 0;
+    }
     hm__debug_facts_read(block, state, &facts);
     if (facts.intact && facts.owner && facts.owner->host == walk->host &&
         (!walk->only || facts.owner == walk->only) && !facts.owner->no_leaks &&
@@ -228,8 +234,8 @@ hm__debug_ignored_by_site(const debug_host *host, const debug_malloc *only, size
         host, only, hm__debug.core->pages_map(count * sizeof(debug_ignored)), count};
     if (walk.rows) {
         hm__debug_walk_begin();
-        hm__block_map_walk(&hm__debug.map, 1u << DEBUG_IGNORED, count_one,
-                           (void *)(uintptr_t)&walk);
+        hm__block_map_walk(&hm__debug.map, 1u << DEBUG_IGNORED | 1u << DEBUG_GUARDED,
+                           count_one, (void *)(uintptr_t)&walk);
         hm__debug_walk_end();
     }
     return walk.rows;

@@ -2,6 +2,7 @@
 /* What is live, by site, sorted by bytes: on request, and as the leak report when a host goes. */
 #include "finding_internal.h"
 
+#include "guarded_internal.h"
 #include "ignore_internal.h"
 #include "ledger_internal.h"
 
@@ -227,6 +228,16 @@ static void put_repeats(debug_text *t, int fd, const debug_host *host)
     }
 }
 
+static void put_dropped(debug_text *t, const debug_host *host)
+{
+    const uint64_t dropped = hm__debug_guarded_dropped(host);
+    if (dropped) {
+        hm__debug_put(t, "==hostmalloc== ");
+        hm__debug_put_count(t, dropped, "block", "blocks");
+        hm__debug_put(t, " found no slot of guard_slots= and had no page of their own\n");
+    }
+}
+
 static void put_summary(debug_text *t,
                         const debug_host *host,
                         const live_list *list,
@@ -297,6 +308,7 @@ static void report(debug_host *host, int fd, const debug_malloc *only, int leaks
         }
     }
     put_repeats(&text, fd, host);
+    put_dropped(&text, host);
     if (list.blocks || list.ignored || list.suppressed || host->findings ||
         host->repeats) {
         put_summary(&text, host, &list, leaks ? "leaked" : "live");

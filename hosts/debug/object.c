@@ -3,13 +3,14 @@
  * use after the release is a report. */
 #include "debug_internal.h"
 
-#include "watch_internal.h"
 #include "fill_internal.h"
 #include "finding_internal.h"
+#include "guarded_internal.h"
 #include "ignore_internal.h"
 #include "ledger_internal.h"
 #include "live_internal.h"
 #include "quarantine_internal.h"
+#include "watch_internal.h"
 
 /* Released objects that are kept so; the oldest go first. */
 #define RELEASED_KEPT 1024u
@@ -170,6 +171,7 @@ void hm__debug_malloc_discard(debug_malloc *m)
         hm__debug_malloc_flush(m);
     }
     hm__debug_walk_begin();
+    hm__debug_slots_drop(m->host, m->number);
     if (live_blocks(m) || m->damaged) {
         hm__block_map_walk(&hm__debug.map, DEBUG_LIVE_STATES | 1u << DEBUG_DAMAGED,
                            forget_one, m);
@@ -259,6 +261,9 @@ static int reset_one(void *context, void *block, unsigned state)
         hm__debug_judge_damage(m, block, DEBUG_ACT_CHECK, NULL);
         hm__block_map_set(&hm__debug.map, block, DEBUG_DAMAGED);
         __atomic_add_fetch(&m->damaged, 1, __ATOMIC_RELAXED);
+        return 0;
+    }
+    if (hm__debug_slot_forget(block)) {
         return 0;
     }
     hm__debug_shape_read(block, &shape);

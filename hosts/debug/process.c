@@ -2,6 +2,7 @@
 /* What all debug hosts of a process share: the block map, numbers of mallocs, threads, and fork. */
 #include "debug_internal.h"
 
+#include "guarded_internal.h"
 #include "ledger_internal.h"
 #include "live_internal.h"
 #include "os.h"
@@ -57,6 +58,7 @@ static void fork_child(void *context)
         }
         hm__debug_live_child(host);
     }
+    hm__debug_slots_child();
     hm__debug.lock.word = 0;
     hm__debug.walking.word = walk_depth != 0;
 }

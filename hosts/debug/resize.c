@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "fill_internal.h"
+#include "guarded_internal.h"
 #include "ignore_internal.h"
 #include "scope_internal.h"
 
@@ -40,6 +41,10 @@ static void *block_resize(debug_malloc *m,
                           hm_level level,
                           hm_site *site)
 {
+    void *moved = NULL;
+    if (hm__debug_guarded_move(m, block, size, level, site, &moved)) {
+        return moved;
+    }
     const uint64_t low = hm__debug_load(&hm__debug_header(block)->low);
     const uint32_t born = hm__debug_low_site(low);
     const uint32_t id = site ? hm__debug_site_number(site) : born;
@@ -91,6 +96,12 @@ static void *realloc_within_limit(debug_malloc *m,
     return fresh;
 }
 
+static void live_again(const void *block)
+{
+    hm__block_map_set(&hm__debug.map, block,
+                      hm__debug_slot_of(block) ? DEBUG_GUARDED : DEBUG_LIVE);
+}
+
 /* The edge of the block was overwritten: what the user has is saved into a new block, and the old one leaves
    circulation. Without a header nobody knows how much there is to save. */
 static void *
@@ -108,7 +119,7 @@ realloc_damaged(debug_malloc *m, void *block, size_t size, hm_level level, hm_si
                       ? hm__debug_block_reserve(m, size, 16, level, 0, &base)
                       : NULL;
     if (!fresh) {
-        hm__block_map_set(&hm__debug.map, block, DEBUG_LIVE);
+        live_again(block);
         return NULL;
     }
     memcpy(fresh, block, size < facts.bytes ? size : facts.bytes);
@@ -142,7 +153,7 @@ void *hm__debug_realloc_slow(debug_malloc *m,
         }
         fresh = realloc_within_limit(m, block, &shape, size, level, site);
         if (!fresh) {
-            hm__block_map_set(&hm__debug.map, block, DEBUG_LIVE);
+            live_again(block);
         }
     } else if (status == HM_E_CORRUPT) {
         fresh = realloc_damaged(m, block, size, level, site);

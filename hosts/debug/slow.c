@@ -4,6 +4,7 @@
 #include "step_internal.h"
 
 #include "fill_internal.h"
+#include "guarded_internal.h"
 #include "ignore_internal.h"
 #include "scope_internal.h"
 
@@ -67,7 +68,7 @@ hm_status hm__debug_free_slow(debug_malloc *m,
     hm__debug_attach();
     hm__debug_step_enter(m, site);
     const hm_status status = hm__debug_block_claim(m, block, &opts, &shape);
-    if (status == HM_OK) {
+    if (status == HM_OK && !hm__debug_guarded_free(m, block, id)) {
         const uint64_t low = hm__debug_load(&hm__debug_header(block)->low);
         hm__debug_count_out(m, hm__debug_low_site(low), shape.bytes);
         hm__debug_limit_give(m, shape.bytes);

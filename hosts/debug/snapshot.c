@@ -3,6 +3,7 @@
  * write() from the stack: a program that is out of memory can still say what has it. */
 #include "finding_internal.h"
 
+#include "guarded_internal.h"
 #include "ledger_internal.h"
 #include "os.h"
 
@@ -200,6 +201,13 @@ void hm__debug_snapshot(debug_host *host, int fd)
         put_member_text(&w, "what",
                         "kinds of findings beyond those listed may be missing");
         put_member(&w, "count", host->repeats);
+        end(&w);
+    }
+    if (hm__debug_guarded_dropped(host)) {
+        begin(&w, "dropped");
+        put_member_text(&w, "what",
+                        "blocks without a page of their own, for lack of slots");
+        put_member(&w, "count", hm__debug_guarded_dropped(host));
         end(&w);
     }
     begin(&w, "end");

@@ -3,6 +3,7 @@
 #include "step_internal.h"
 
 #include "fill_internal.h"
+#include "guarded_internal.h"
 #include "quarantine_internal.h"
 
 debug_book *hm__debug_book_find(debug_malloc *m)
@@ -205,13 +206,16 @@ hm_status hm__debug_block_claim(debug_malloc *m,
                                 debug_shape *shape)
 {
     const hm__block_map *map = &hm__debug.map;
+    hm_status guarded;
     opts->from = DEBUG_LIVE;
     if (!opts->claimed && !hm__block_map_claim(map, block, DEBUG_LIVE, opts->to)) {
         opts->from = DEBUG_IGNORED;
     }
     if (opts->from == DEBUG_IGNORED &&
         !hm__block_map_claim(map, block, DEBUG_IGNORED, opts->to)) {
-        return hm__debug_judge_pointer(m, block, opts->act, opts->site);
+        return hm__debug_guarded_claim(m, block, opts, shape, &guarded)
+                   ? guarded
+                   : hm__debug_judge_pointer(m, block, opts->act, opts->site);
     }
     hm_status status = HM_E_CORRUPT;
     if (hm__debug_shape_read(block, shape)) {

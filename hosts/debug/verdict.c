@@ -3,6 +3,7 @@
  * that it is ours. */
 #include "finding_internal.h"
 
+#include "guarded_internal.h"
 #include "ledger_internal.h"
 #include "os.h"
 
@@ -31,6 +32,10 @@ void hm__debug_facts_fields(const void *block, debug_facts *facts)
 void hm__debug_facts_read(const void *block, unsigned state, debug_facts *facts)
 {
     debug_shape shape;
+    if (DEBUG_RARE(DEBUG_GET(hm__debug_guarded_some)) &&
+        hm__debug_slot_facts(block, facts)) {
+        return;
+    }
     *facts = (debug_facts){.block = block, .state = state};
     if (state == DEBUG_GONE || state == DEBUG_MOVING ||
         !hm__debug_shape_read(block, &shape)) {
@@ -52,8 +57,8 @@ static void facts_of_freed(const void *block, debug_facts *facts)
 {
     for (int tries = 0; tries < 100; tries++) {
         hm__debug_facts_read(block, DEBUG_FREED, facts);
-        if (facts->freed_known ||
-            hm__block_map_state(&hm__debug.map, block) != DEBUG_FREED) {
+        const unsigned state = hm__block_map_state(&hm__debug.map, block);
+        if (facts->freed_known || (state != DEBUG_FREED && state != DEBUG_GUARD_FREED)) {
             return;
         }
         hm__os_sleep_ns(10000);
@@ -84,6 +89,11 @@ static int find_around(const void *address, uint32_t steps, debug_facts *facts)
         at = start - 1;
     }
     return 0;
+}
+
+int hm__debug_facts_around(const void *address, debug_facts *facts)
+{
+    return find_around(address, REACH_STEPS, facts);
 }
 
 static const char *const act_here[] = {"freed here", "realloc here", "found by"};
@@ -162,7 +172,7 @@ hm__debug_judge_pointer(debug_malloc *m, const void *pointer, unsigned act, hm_s
                        .here = hm__debug_place_here(act_here[act], site)};
     hm__debug_walk_begin();
     const unsigned state = hm__block_map_state(&hm__debug.map, pointer);
-    if (state == DEBUG_FREED) {
+    if (state == DEBUG_FREED || state == DEBUG_GUARD_FREED) {
         f.what = words[0][act];
         facts_of_freed(pointer, &f.facts);
         f.here.label = act == DEBUG_ACT_FREE ? "freed again" : f.here.label;

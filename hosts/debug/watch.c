@@ -4,6 +4,7 @@
 #include "watch_internal.h"
 
 #include "break_internal.h"
+#include "guarded_internal.h"
 #include "live_internal.h"
 
 static hm_malloc_vtbl tables[2]; /* like hm__debug_tables; written under lock once */
@@ -29,16 +30,28 @@ static const hm_malloc_vtbl *usual(const hm_malloc *self)
     return &hm__debug_tables[(self->flags & HM_MALLOC_THREADSAFE) != 0];
 }
 
-static void *watch_alloc(hm_malloc *self, size_t size, hm_level level)
+/* A block on pages of its own, if the host wants this one to be. */
+static int is_guarded(
+    debug_malloc *m, size_t size, size_t alignment, hm_site *site, int zeroed, void **out)
 {
-    return after(hm__debug_from(self), (usual(self)->alloc)(self, size, level), NULL);
+    return m->host->guarded && hm__debug_guarded_wants(m, size, site) &&
+           hm__debug_guarded_alloc(m, size, alignment, site, zeroed, out);
 }
 
 static void *
 watch_debug_alloc(hm_malloc *self, size_t size, hm_level level, hm_site *site)
 {
-    return after(hm__debug_from(self), usual(self)->debug_alloc(self, size, level, site),
-                 site);
+    debug_malloc *m = hm__debug_from(self);
+    void *block;
+    if (!is_guarded(m, size, 16, site, 0, &block)) {
+        block = usual(self)->debug_alloc(self, size, level, site);
+    }
+    return after(m, block, site);
+}
+
+static void *watch_alloc(hm_malloc *self, size_t size, hm_level level)
+{
+    return watch_debug_alloc(self, size, level, NULL);
 }
 
 static void *watch_realloc(hm_malloc *self,
@@ -48,22 +61,35 @@ static void *watch_realloc(hm_malloc *self,
                            hm_level level,
                            hm_site *site)
 {
-    return after(hm__debug_from(self),
-                 (usual(self)->realloc)(self, block, old_size, size, level, site), site);
+    debug_malloc *m = hm__debug_from(self);
+    void *fresh;
+    if (block || !is_guarded(m, size, 16, site, 0, &fresh)) {
+        fresh = (usual(self)->realloc)(self, block, old_size, size, level, site);
+    }
+    return after(m, fresh, site);
 }
 
 static void *
 watch_zeroed(hm_malloc *self, size_t count, size_t size, hm_level level, hm_site *site)
 {
-    return after(hm__debug_from(self),
-                 usual(self)->alloc_zeroed(self, count, size, level, site), site);
+    debug_malloc *m = hm__debug_from(self);
+    const int fits = !size || count <= SIZE_MAX / size;
+    void *block;
+    if (!fits || !is_guarded(m, count * size, 16, site, 1, &block)) {
+        block = usual(self)->alloc_zeroed(self, count, size, level, site);
+    }
+    return after(m, block, site);
 }
 
 static void *watch_aligned(
     hm_malloc *self, size_t size, size_t alignment, hm_level level, hm_site *site)
 {
-    return after(hm__debug_from(self),
-                 usual(self)->alloc_aligned(self, size, alignment, level, site), site);
+    debug_malloc *m = hm__debug_from(self);
+    void *block;
+    if (!is_guarded(m, size, alignment, site, 0, &block)) {
+        block = usual(self)->alloc_aligned(self, size, alignment, level, site);
+    }
+    return after(m, block, site);
 }
 
 void hm__debug_watch_prepare(void)
@@ -83,6 +109,6 @@ void hm__debug_watch_prepare(void)
 
 const hm_malloc_vtbl *hm__debug_table(const debug_host *host, int shared)
 {
-    const int watched = host->stop.number || host->live;
+    const int watched = host->stop.number || host->live || host->guarded;
     return watched ? &tables[shared] : &hm__debug_tables[shared];
 }

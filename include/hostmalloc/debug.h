@@ -79,6 +79,7 @@ typedef struct hm_debug_vtbl {
     hm_status (*scope_end)(hm_debug *self, uint32_t kind);
     hm_status (*ignore)(hm_debug *self, const void *block);
     hm_status (*on_finding)(hm_debug *self, hm_debug_tell *tell, void *context);
+    hm_status (*explain)(hm_debug *self, const void *address, int fd);
 } hm_debug_vtbl;
 
 struct hm_debug {
@@ -287,6 +288,19 @@ hm_debug_on_finding(hm_debug *debug, hm_debug_tell *tell, void *context)
     return HM_DEBUG_ASKS(debug, on_finding)
                ? debug->vtbl->on_finding(debug, tell, context)
                : HM_E_UNSUPPORTED;
+}
+
+/**
+ * Write what an address is to the descriptor @p fd: the block it lies in, or beside where that is guarded
+ * (debug:guard=), with the places of its allocation and free. The address need not be readable, and a handler of
+ * SIGSEGV may ask about the one that faulted in the program's own code.
+ * @return HM_OK; HM_E_NOT_FOUND when no debug host knows it; HM_E_UNSUPPORTED for NULL
+ * @threads any
+ */
+static inline hm_status hm_debug_explain(hm_debug *debug, const void *address, int fd)
+{
+    return HM_DEBUG_ASKS(debug, explain) ? debug->vtbl->explain(debug, address, fd)
+                                         : HM_E_UNSUPPORTED;
 }
 
 /**
