@@ -4,6 +4,7 @@
 #include <hostmalloc/bridges/libuv.h>
 
 #include "hook_internal.h"
+#include "known_internal.h"
 
 typedef void *malloc_function(size_t size);
 typedef void *realloc_function(void *block, size_t size);
@@ -18,6 +19,7 @@ typedef int close_function(void *loop);
 
 static hm__hook hook = {.name = "libuv", .where = "bridge:libuv"};
 static hm_site block_site = {"libuv:block", NULL, 0, 0};
+static free_function *libc_free; /* NULL: not to be had */
 
 static void *take(size_t size)
 {
@@ -36,9 +38,31 @@ static void *resize(void *block, size_t size)
     return hm__hook_realloc(&hook, block, size, &block_site, HM__CALLER());
 }
 
+/* libuv frees what realpath() made for it as if it were its own. */
 static void give_back(void *block)
 {
-    hm__hook_free(&hook, block, &block_site);
+    if (block && libc_free && hm_owns(hook.m, block) == 0) {
+        libc_free(block);
+    } else {
+        hm__hook_free(&hook, block, &block_site);
+    }
+}
+
+/* A malloc that cannot tell what it owns is made to. */
+static hm_status know_blocks(hm_error *err)
+{
+    int elsewhere = 0;
+    hm_malloc *knowing;
+    if (hm_owns(hook.m, &elsewhere) >= 0) {
+        return HM_OK;
+    }
+    if (hm__known_create(hook.m, &knowing) != HM_OK) {
+        return hm__hook_refuse(&hook, HM_E_NOMEM, err,
+                               "no private memory to know blocks by");
+    }
+    hm_malloc_release(hook.m); /* the other has a reference of its own */
+    hook.m = knowing;
+    return HM_OK;
 }
 
 /* What asking libuv takes; address 0: not to be had, so the question is not asked. */
@@ -73,7 +97,10 @@ static int is_late(const hm_bridge_opts *opts, set_function *set)
 
 static hm_status install(const hm_bridge_opts *opts, hm_error *err)
 {
-    const hm_status status = hm__hook_begin(&hook, opts, err);
+    hm_status status = hm__hook_begin(&hook, opts, err);
+    if (status == HM_OK) {
+        status = know_blocks(err);
+    }
     if (status != HM_OK) {
         return status;
     }
@@ -82,6 +109,7 @@ static hm_status install(const hm_bridge_opts *opts, hm_error *err)
         return HM_E_NOT_FOUND;
     }
     set_function *const set = HM__FUNCTION(set_function *, found);
+    libc_free = HM__FUNCTION(free_function *, opts->lookup(opts->lookup_context, "free"));
     if (set(take, resize, take_zeroed, give_back) != 0) {
         return hm__hook_refuse(&hook, HM_E_UNSUPPORTED, err,
                                "uv_replace_allocator refused");

@@ -10,9 +10,12 @@
  * Window: before any other call of libuv, which accepts it at any time and then frees through it what it
  * took elsewhere. The bridge finds out by making and closing the default loop: when that takes no memory,
  * the loop was there before.
+ * uv_fs_realpath() has a block of libc's and frees it as libuv's own; the bridge gives libc what the malloc does not
+ * own, and keeps marks of its own over a malloc that cannot tell.
  * What libuv does not tell: sizes at the free, and who asks. Two of three frees are of NULL. What the program
  * embeds in its own structs (handles, requests) is the program's.
  *
+ * Most refused allocations are UV_ENOMEM; where the tables of a loop cannot grow, libuv aborts.
  * Its header wants POSIX names: with -std=c11 define _GNU_SOURCE or the like.
  * uv_loop_close() of the last loop and uv_library_shutdown() leave nothing live.
  * Stable since 1.0.
@@ -24,13 +27,14 @@
 
 HM_BEGIN_DECLS
 
-/** Wants uv_replace_allocator(), and to find out whether it came too late uv_default_loop(), uv_loop_close() and
-    libc's malloc, realloc, calloc and free, which it puts back. With HM_BRIDGE_NO_PROBE it takes libuv's word.
-    libuv cannot tell one owner from another, so HM_BRIDGE_REPLACE has no effect. */
+/** Wants uv_replace_allocator(); libc's free for what libuv has from libc; and to find out whether it came too late,
+    uv_default_loop(), uv_loop_close() and libc's malloc, realloc and calloc, which it then puts back. With
+    HM_BRIDGE_NO_PROBE it takes libuv's word. libuv cannot tell one owner from another, so HM_BRIDGE_REPLACE has no
+    effect. */
 extern const hm_bridge hm_libuv_bridge;
 
-/** hm_bridge.verify. libuv cannot be asked whether somebody has replaced the functions since; on a malloc that
-    checks, a block of before that comes back is HM_E_STARTED. @threads any */
+/** hm_bridge.verify. libuv cannot be asked whether somebody has replaced the functions since.
+    @threads any */
 hm_status hm_libuv_verify(const hm_site **first, hm_error *err);
 
 HM_END_DECLS
