@@ -71,6 +71,34 @@ void hm__os_thread_join(uintptr_t handle);
 int hm__os_stack_bounds(uintptr_t *low,
                         uintptr_t *high); /* of the calling thread; 0 when not known */
 
+/* Code that may raise, on a thread of its own. All zero before the first use; run and context are the owner's to fill. */
+#define HM__OS_RETURNED 0u
+#define HM__OS_RAISED   1u
+#define HM__OS_ENDED    2u /* its thread ended in the middle */
+typedef struct hm__os_guard {
+    void (*run)(void *context);
+    void *context;
+    uint32_t ending; /* HM__OS_* */
+    uint32_t code;   /* of HM__OS_RAISED: the signal's or the exception's number */
+    /* The rest is the system's. */
+    uintptr_t thread;
+    uint32_t started; /* thread is known; so is over, under a lock of the system's part */
+    uint32_t over;    /* thread is nobody's any more */
+    uint32_t open;    /* atomic: it may be left at once */
+    uint32_t killed;  /* atomic */
+    uint32_t held;    /* atomic: written by its own thread */
+    void *back;       /* where to */
+    void *stack;      /* for handlers, so that a full stack can be told */
+} hm__os_guard;
+/* Run it and wait until it is over. 1 done, 0 there was no thread or no memory for it. */
+int hm__os_guard_run(hm__os_guard *guard);
+/* From another thread, while it is in hm__os_guard_run: end it. 0: there is no way here. */
+int hm__os_guard_kill(hm__os_guard *guard);
+/* Around what must not be left in the middle, on any thread; they nest. A fault in there is nobody's to catch, a kill
+   waits for the drop. */
+void hm__os_guard_hold(void);
+void hm__os_guard_drop(void);
+
 /* A copy of the process that runs on from here while the original waits for it. 1: this is the copy; 0: this is the
    original and *outcome is the copy's exit code, or 256 + the signal that ended it; -1: no copy could be made. */
 int hm__os_fork_run(int *outcome);

@@ -5,6 +5,7 @@
 
 #include <string.h>
 
+#include "client_internal.h"
 #include "lock_internal.h"
 #include "memory_internal.h"
 
@@ -21,6 +22,7 @@ struct hm_runtime {
     entry *first;     /* atomic; guarded by lock for writers */
     entry **end;      /* where the next entry goes; guarded by lock */
     uint32_t closing; /* guarded by lock */
+    uint32_t clients; /* 1 once there was one; guarded by lock */
     uint32_t started; /* of the opener; so is the next */
     uint32_t opener;  /* the thread that opened */
 };
@@ -161,6 +163,20 @@ static hm_host *hold_host(hm_runtime *rt)
     return host;
 }
 
+hm_status hm__runtime_join(hm_runtime *rt, hm_host **host, hm_error *err)
+{
+    hm__lock(&lock);
+    *host = rt->closing ? NULL : rt->host;
+    if (*host) {
+        hm_host_retain(*host);
+        rt->clients = 1;
+    }
+    hm__unlock(&lock);
+    return *host ? HM_OK
+                 : hm_error_set(err, HM_E_CLOSED, "client",
+                                "runtime \"%.60s\" is closing", rt->name);
+}
+
 /* 0 when it came too late: the host was replaced in the meantime, or the runtime is closing. */
 static int keep(hm_runtime *rt, entry *made, const hm_host *made_by)
 {
@@ -243,20 +259,25 @@ hm_status hm_runtime_set_host(hm_runtime *rt, hm_host *host, hm_error *err)
     hm_host *unused = host;
     hm__lock(&lock);
     const entry *const asker = rt->first;
-    if (!rt->closing && !asker) {
+    const int asked = asker || rt->clients;
+    if (!rt->closing && !asked) {
         unused = rt->host;
         rt->host = host;
     } else {
-        status = asker ? HM_E_STARTED : HM_E_CLOSED;
+        status = asked ? HM_E_STARTED : HM_E_CLOSED;
     }
     hm__unlock(&lock);
     hm_host_release(unused);
     if (status == HM_OK) {
         return HM_OK;
     }
+    if (status == HM_E_CLOSED) {
+        return hm_error_set(err, status, "runtime", "runtime \"%.40s\" is closing",
+                            rt->name);
+    }
     return hm_error_set(err, status, "runtime",
                         asker ? "runtime \"%.40s\": malloc \"%.60s\" was made first"
-                              : "runtime \"%.40s\" is closing",
+                              : "runtime \"%.40s\": a client was opened first",
                         rt->name, asker ? asker->name : "");
 }
 
@@ -346,6 +367,7 @@ hm_status hm_runtime_close(hm_runtime *rt, hm_leaks *leaks, hm_error *err)
     }
     hm_leaks counted = {.size = sizeof counted};
     count_leaks(rt, &counted);
+    hm__client_close_all(rt, &counted);
     for (const entry *e = rt->first; e; e = e->next) {
         hm_malloc_close(e->malloc_object);
     }

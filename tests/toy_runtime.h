@@ -49,7 +49,7 @@ static int end(void **state)
     return 0;
 }
 
-static hm_runtime *open_toy(const char *name)
+static inline hm_runtime *open_toy(const char *name)
 {
     const hm_runtime_opts opts = {.size = sizeof opts, .name = name, .spec = "toy"};
     hm_runtime *rt;
@@ -60,7 +60,7 @@ static hm_runtime *open_toy(const char *name)
     return rt;
 }
 
-static hm_malloc *make(hm_runtime *rt, const char *name)
+static inline hm_malloc *make(hm_runtime *rt, const char *name)
 {
     const hm_malloc_opts opts = {.size = sizeof opts, .name = name};
     hm_malloc *m;

@@ -34,13 +34,14 @@
  *   inner     as the malloc underneath
  *
  * From simple to advanced: malloc.h (allocate), registry.h (pick a host by name), runtime.h (embed a
- * runtime), bridges/ (give it to Lua and others), tree.h (blocks that own blocks), debug.h (ask the debug
- * host), host.h, layer.h and module.h (write your own).
+ * runtime), bridges/ (give it to Lua and others), tree.h (blocks that own blocks), client.h (parts that may
+ * fail), debug.h (ask the debug host), host.h, layer.h and module.h (write your own).
  */
 #ifndef HM_HOSTMALLOC_H
 #define HM_HOSTMALLOC_H
 
 #include <hostmalloc/abi.h>
+#include <hostmalloc/client.h>
 #include <hostmalloc/host.h>
 #include <hostmalloc/layer.h>
 #include <hostmalloc/malloc.h>
