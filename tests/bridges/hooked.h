@@ -112,10 +112,11 @@ static inline void hooked_check_findings(hm_malloc *m)
 }
 
 /* @p run copes with the failure of each of its allocations; it makes at least @p at_least. */
-static inline void hooked_sweep(int (*run)(void *context), uint64_t at_least)
+static inline void
+hooked_sweep(int (*run)(void *context), void *context, uint64_t at_least)
 {
     hm_fault_count last;
-    const hm_status status = hm_fault_sweep(process.host, NULL, run, NULL, &last);
+    const hm_status status = hm_fault_sweep(process.host, NULL, run, context, &last);
     if (status != HM_OK) {
         char site[128];
         fail_msg("%s: allocation %llu failed at %s and was not coped with",

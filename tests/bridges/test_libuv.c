@@ -257,7 +257,7 @@ static void libuv__every_allocation_fails(void **state)
     clearenv(); /* few enough to fail one by one */
     setenv("ONE", "1", 1);
     setenv("TWO", "2", 1);
-    hooked_sweep(survive, 4);
+    hooked_sweep(survive, NULL, 4);
     hooked_check_findings(memory);
 }
 

@@ -234,7 +234,7 @@ static void libxml2__every_allocation_fails(void **state)
     (void)state;
     survive(
         NULL); /* what it does once is not for failing: it goes on without what it missed */
-    hooked_sweep(survive, 50);
+    hooked_sweep(survive, NULL, 50);
     assert_int_equal(work(), stock);
     hooked_check_findings(memory);
 }

@@ -322,7 +322,7 @@ static int survive(void *context)
 static void openssl__every_allocation_fails(void **state)
 {
     (void)state;
-    hooked_sweep(survive, 50);
+    hooked_sweep(survive, NULL, 50);
     assert_int_equal(work(), stock);
     hooked_check_findings(memory);
 }

@@ -164,7 +164,7 @@ static int survive(void *context)
 static void sqlite__every_allocation_fails(void **state)
 {
     (void)state;
-    hooked_sweep(survive, 100);
+    hooked_sweep(survive, NULL, 100);
     hooked_check_findings(memory);
 }
 
