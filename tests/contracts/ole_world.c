@@ -126,19 +126,5 @@ void ole_spy_off(void)
 
 int main(int argc, char **argv)
 {
-    static const contract *const tables[] = {ole_malloc_cases, ole_register_cases,
-                                             ole_pair_cases, ole_duty_cases,
-                                             ole_revoke_cases};
-    static const size_t counts[] = {COUNT(ole_malloc_cases), COUNT(ole_register_cases),
-                                    COUNT(ole_pair_cases), COUNT(ole_duty_cases),
-                                    COUNT(ole_revoke_cases)};
-    static const contracts_group group = {.name = "ole",
-                                          .tables = tables,
-                                          .counts = counts,
-                                          .table_count = COUNT(tables),
-                                          .worlds = worlds,
-                                          .world_count = COUNT(worlds),
-                                          .enter = enter,
-                                          .leave = leave};
-    return contracts_main(argc, argv, &group);
+    return ole_cases_run(argc, argv, worlds, COUNT(worlds), enter, leave);
 }

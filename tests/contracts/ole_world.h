@@ -18,6 +18,14 @@ extern const contract ole_pair_cases[14];     /* 51 to 64 */
 extern const contract ole_duty_cases[11];     /* 65 to 75 */
 extern const contract ole_revoke_cases[10];   /* 76 to 85 */
 
+/* All of them, for a main: contracts_main in these worlds. */
+int ole_cases_run(int argc,
+                  char **argv,
+                  const char *const *worlds,
+                  size_t world_count,
+                  int (*enter)(const char *world, const char **why),
+                  void (*leave)(void));
+
 /* The task allocator. */
 IMalloc *ole_task(void);
 
