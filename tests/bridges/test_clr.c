@@ -1,0 +1,563 @@
+/* SPDX-License-Identifier: MIT */
+/* A host as a runtime's memory manager: counts, callbacks, misuse, threads, forks and want of memory. */
+#define COBJMACROS
+#include <hostmalloc/bridges/clr.h>
+
+#include "check.h"
+
+#include <hostmalloc/debug.h>
+#include <hostmalloc/hostmalloc.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "memory_internal.h"
+
+static hm_host *open_host(const char *spec)
+{
+    hm_host *host;
+    assert_int_equal(hm_host_open(spec, &host, NULL), HM_OK);
+    return host;
+}
+
+static IHostControl *present(const char *spec)
+{
+    IHostControl *control;
+    hm_host *host = open_host(spec);
+    assert_int_equal(hm_clr_control_create(host, &control, NULL), HM_OK);
+    hm_host_release(host);
+    return control;
+}
+
+static IHostMemoryManager *manager_of(IHostControl *control)
+{
+    void *object = NULL;
+    assert_int_equal(
+        IHostControl_GetHostManager(control, &IID_IHostMemoryManager, &object), S_OK);
+    return object;
+}
+
+static IHostMemoryManager *manager(const char *spec)
+{
+    IHostControl *control = present(spec);
+    IHostMemoryManager *m = manager_of(control);
+    assert_int_equal(IHostControl_Release(control), 1);
+    return m;
+}
+
+static IHostMalloc *create(IHostMemoryManager *m, DWORD type)
+{
+    IHostMalloc *object = NULL;
+    assert_int_equal(IHostMemoryManager_CreateMalloc(m, type, &object), S_OK);
+    assert_non_null(object);
+    return object;
+}
+
+static void clr__bad_hosts(void **state)
+{
+    hm_host broken = {NULL};
+    hm_host *host = open_host("default");
+    IHostControl *control = (IHostControl *)(uintptr_t)1;
+    hm_error err;
+    (void)state;
+    assert_int_equal(hm_clr_control_create(NULL, &control, &err), HM_E_INVALID);
+    assert_null(control);
+    assert_string_equal(err.where, "bridge:clr");
+    assert_int_equal(hm_clr_control_create(&broken, &control, &err), HM_E_INVALID);
+    assert_null(control);
+    assert_int_equal(hm_clr_control_create(host, NULL, &err), HM_E_INVALID);
+    assert_null(hm_clr_malloc(NULL));
+    hm_host_release(host);
+}
+
+static void clr__one_object_with_two_interfaces(void **state)
+{
+    static const IID *const all[] = {&IID_IUnknown, &IID_IHostControl,
+                                     &IID_IHostMemoryManager};
+    IHostControl *control = present("default");
+    IHostMemoryManager *m = manager_of(control);
+    (void)state;
+    for (size_t i = 0; i < COUNT(all); i++) {
+        void *one = NULL;
+        void *other = NULL;
+        assert_int_equal(IHostControl_QueryInterface(control, all[i], &one), S_OK);
+        assert_int_equal(IHostMemoryManager_QueryInterface(m, all[i], &other), S_OK);
+        assert_ptr_equal(one, other);
+        assert_ptr_equal(one, i == 2 ? (void *)m : (void *)control);
+        assert_int_equal(IHostControl_Release(control), 3);
+        assert_int_equal(IHostMemoryManager_Release(m), 2);
+    }
+    void *object = control;
+    assert_int_equal(IHostControl_QueryInterface(control, &IID_IMalloc, &object),
+                     E_NOINTERFACE);
+    assert_null(object);
+    object = control;
+    assert_int_equal(IHostMemoryManager_QueryInterface(m, NULL, &object), E_NOINTERFACE);
+    assert_null(object);
+    assert_int_equal(IHostControl_QueryInterface(control, &IID_IUnknown, NULL),
+                     E_POINTER);
+    assert_int_equal(IHostControl_AddRef(control), 3);
+    assert_int_equal(IHostMemoryManager_AddRef(m), 4);
+    assert_int_equal(IHostMemoryManager_Release(m), 3);
+    assert_int_equal(IHostControl_Release(control), 2);
+    assert_int_equal(IHostControl_Release(control), 1);
+    assert_int_equal(IHostMemoryManager_Release(m), 0);
+}
+
+static void clr__a_malloc_counts_itself(void **state)
+{
+    static const IID *const known[] = {&IID_IUnknown, &IID_IHostMalloc};
+    IHostMemoryManager *m = manager("default");
+    IHostMalloc *object = create(m, MALLOC_THREADSAFE);
+    (void)state;
+    /* It outlives its manager. */
+    assert_int_equal(IHostMemoryManager_Release(m), 0);
+    for (size_t i = 0; i < COUNT(known); i++) {
+        void *same = NULL;
+        assert_int_equal(IHostMalloc_QueryInterface(object, known[i], &same), S_OK);
+        assert_ptr_equal(same, object);
+        assert_int_equal(IHostMalloc_Release(object), 1);
+    }
+    void *none = object;
+    assert_int_equal(IHostMalloc_QueryInterface(object, &IID_IHostControl, &none),
+                     E_NOINTERFACE);
+    assert_null(none);
+    assert_int_equal(IHostMalloc_QueryInterface(object, &IID_IUnknown, NULL), E_POINTER);
+    void *block = NULL;
+    assert_int_equal(IHostMalloc_Alloc(object, 10, eTaskCritical, &block), S_OK);
+    assert_int_equal(hm_owns(hm_clr_malloc(object), block), 1);
+    assert_int_equal(IHostMalloc_Free(object, block), S_OK);
+    assert_int_equal(IHostMalloc_AddRef(object), 2);
+    assert_int_equal(IHostMalloc_Release(object), 1);
+    assert_int_equal(IHostMalloc_Release(object), 0);
+}
+
+static void clr__an_overrun_block_is_freed(void **state)
+{
+    IHostMemoryManager *m = manager("debug:report=/dev/null");
+    IHostMalloc *object = create(m, MALLOC_THREADSAFE);
+    void *block = NULL;
+    (void)state;
+    assert_int_equal(IHostMalloc_Alloc(object, 10, eTaskCritical, &block), S_OK);
+    volatile char *bytes = block;
+    bytes[10] ^= 0x5a;
+    assert_int_equal(IHostMalloc_Free(object, block), S_OK);
+    assert_int_equal(IHostMalloc_Free(object, block), HOST_E_INVALIDOPERATION);
+    uint64_t findings = 0;
+    assert_int_equal(
+        hm_debug_findings(hm_debug_of_malloc(hm_clr_malloc(object)), &findings), HM_OK);
+    assert_int_equal(findings, 2);
+    IHostMalloc_Release(object);
+    IHostMemoryManager_Release(m);
+}
+
+static void clr__a_drained_malloc_refuses(void **state)
+{
+    IHostMemoryManager *m = manager("default");
+    IHostMalloc *object = create(m, MALLOC_THREADSAFE);
+    void *block = NULL;
+    void *more = object;
+    (void)state;
+    assert_int_equal(IHostMalloc_Alloc(object, 10, eTaskCritical, &block), S_OK);
+    hm_malloc_close(hm_clr_malloc(object));
+    assert_int_equal(IHostMalloc_Alloc(object, 10, eTaskCritical, &more), E_OUTOFMEMORY);
+    assert_null(more);
+    assert_int_equal(IHostMalloc_Free(object, block), S_OK);
+    IHostMalloc_Release(object);
+    IHostMemoryManager_Release(m);
+}
+
+/* A callback that notes, and may unregister itself. */
+typedef struct noting {
+    ICLRMemoryNotificationCallback base;
+    IHostMemoryManager *leaves; /* unregister there when called */
+    int references;
+    int calls;
+    EMemoryAvailable last;
+} noting;
+
+static noting *noting_of(ICLRMemoryNotificationCallback *self)
+{
+    return (noting *)self;
+}
+
+static HRESULT
+noting_query(ICLRMemoryNotificationCallback *self, REFIID riid, void **object)
+{
+    (void)self, (void)riid;
+    *object = NULL;
+    return E_NOINTERFACE;
+}
+
+static ULONG noting_add_ref(ICLRMemoryNotificationCallback *self)
+{
+    return (ULONG)__atomic_add_fetch(&noting_of(self)->references, 1, __ATOMIC_ACQ_REL);
+}
+
+static ULONG noting_release(ICLRMemoryNotificationCallback *self)
+{
+    return (ULONG)__atomic_sub_fetch(&noting_of(self)->references, 1, __ATOMIC_ACQ_REL);
+}
+
+static HRESULT noting_told(ICLRMemoryNotificationCallback *self, EMemoryAvailable how)
+{
+    noting *n = noting_of(self);
+    IHostMemoryManager *leaves = n->leaves;
+    n->calls++;
+    n->last = how;
+    n->leaves = NULL;
+    if (leaves) {
+        IHostMemoryManager_RegisterMemoryNotificationCallback(leaves, NULL);
+    }
+    return S_OK;
+}
+
+static const ICLRMemoryNotificationCallbackVtbl noting_vtbl = {
+    noting_query, noting_add_ref, noting_release, noting_told};
+
+#define NOTING                                          \
+    {                                                   \
+        {&noting_vtbl}, NULL, 1, 0, (EMemoryAvailable)0 \
+    }
+
+/* The limit layer tells when its line is crossed, so pressure here is nobody else's. */
+static void fill(IHostMalloc *object, void **block)
+{
+    assert_int_equal(IHostMalloc_Alloc(object, 900, eTaskCritical, block), S_OK);
+}
+
+static void clr__low_is_told_and_taken_back(void **state)
+{
+    noting n = NOTING;
+    IHostMemoryManager *m = manager("limit:hard=1000+default");
+    IHostMalloc *object = create(m, MALLOC_THREADSAFE);
+    void *block;
+    (void)state;
+    assert_int_equal(IHostMemoryManager_RegisterMemoryNotificationCallback(m, &n.base),
+                     S_OK);
+    assert_int_equal(n.references, 2);
+    fill(object, &block);
+    assert_int_equal(n.calls, 1);
+    assert_int_equal(n.last, eMemoryAvailableLow);
+    assert_int_equal(IHostMalloc_Free(object, block), S_OK);
+    assert_int_equal(n.calls, 2);
+    assert_true(n.last == eMemoryAvailableNeutral || n.last == eMemoryAvailableHigh);
+    assert_int_equal(IHostMemoryManager_RegisterMemoryNotificationCallback(m, NULL),
+                     S_OK);
+    assert_int_equal(n.references, 1);
+    fill(object, &block);
+    assert_int_equal(n.calls, 2);
+    assert_int_equal(IHostMalloc_Free(object, block), S_OK);
+    assert_int_equal(IHostMemoryManager_RegisterMemoryNotificationCallback(m, NULL),
+                     S_OK);
+    IHostMalloc_Release(object);
+    IHostMemoryManager_Release(m);
+}
+
+static void clr__who_leaves_in_low_memory_hears_of_its_end(void **state)
+{
+    noting first = NOTING;
+    noting second = NOTING;
+    IHostMemoryManager *m = manager("limit:hard=1000+default");
+    IHostMalloc *object = create(m, MALLOC_THREADSAFE);
+    void *block;
+    (void)state;
+    IHostMemoryManager_RegisterMemoryNotificationCallback(m, &first.base);
+    fill(object, &block);
+    assert_int_equal(first.last, eMemoryAvailableLow);
+    /* The last one registered counts. */
+    IHostMemoryManager_RegisterMemoryNotificationCallback(m, &second.base);
+    assert_int_equal(first.calls, 2);
+    assert_int_equal(first.last, eMemoryAvailableNeutral);
+    assert_int_equal(first.references, 1);
+    assert_int_equal(IHostMalloc_Free(object, block), S_OK);
+    assert_int_equal(first.calls, 2);
+    assert_int_equal(second.references, 2);
+    IHostMalloc_Release(object);
+    assert_int_equal(IHostMemoryManager_Release(m), 0);
+    assert_int_equal(second.references, 1);
+}
+
+static void clr__a_callback_unregisters_itself(void **state)
+{
+    noting n = NOTING;
+    IHostMemoryManager *m = manager("limit:hard=1000+default");
+    IHostMalloc *object = create(m, MALLOC_THREADSAFE);
+    void *block;
+    (void)state;
+    n.leaves = m;
+    IHostMemoryManager_RegisterMemoryNotificationCallback(m, &n.base);
+    fill(object, &block);
+    assert_int_equal(n.calls, 2);
+    assert_int_equal(n.last, eMemoryAvailableNeutral);
+    assert_int_equal(n.references, 1);
+    assert_int_equal(IHostMalloc_Free(object, block), S_OK);
+    IHostMalloc_Release(object);
+    IHostMemoryManager_Release(m);
+}
+
+/* The host is open before memory runs out: that part is not the bridge's. 1: all of it was had. */
+static int everything(hm_host *host)
+{
+    noting n = NOTING;
+    IHostControl *control = NULL;
+    IHostMalloc *object = NULL;
+    void *block = NULL;
+    char file[] = "everything.c";
+    const hm_status status = hm_clr_control_create(host, &control, NULL);
+    assert_true(status == HM_OK ? control != NULL : status == HM_E_NOMEM && !control);
+    if (!control) {
+        return 0;
+    }
+    IHostMemoryManager *m = manager_of(control);
+    const HRESULT registered =
+        IHostMemoryManager_RegisterMemoryNotificationCallback(m, &n.base);
+    assert_true(registered == S_OK || n.references == 1);
+    const HRESULT made = IHostMemoryManager_CreateMalloc(m, MALLOC_THREADSAFE, &object);
+    assert_true(made == S_OK ? object != NULL : made == E_OUTOFMEMORY && !object);
+    if (object) {
+        const HRESULT got =
+            IHostMalloc_DebugAlloc(object, 64, eTaskCritical, file, 1, &block);
+        assert_true(got == S_OK ? block != NULL : got == E_OUTOFMEMORY && !block);
+        assert_int_equal(IHostMalloc_Free(object, block), S_OK);
+        assert_int_equal(IHostMalloc_Release(object), 0);
+    }
+    assert_int_equal(IHostMemoryManager_Release(m), 1);
+    assert_int_equal(IHostControl_Release(control), 0);
+    assert_int_equal(n.references, 1);
+    return block && registered == S_OK;
+}
+
+static void clr__out_of_memory_at_each_step(void **state)
+{
+    static const char *const specs[] = {"default", "debug:report=/dev/null"};
+    (void)state;
+    for (size_t i = 0; i < COUNT(specs); i++) {
+        size_t before = 0;
+        uint64_t nth = 0;
+        int whole = 0;
+        /* The first two rounds want for nothing: what they make and keep is made once. A debugging host holds freed
+           blocks back, and their malloc with them, until it goes. */
+        for (int round = 0; !whole && round < 200; round++) {
+            hm_host *host = open_host(specs[i]);
+            nth += round > 1;
+            hm__memory_fail_from(nth);
+            whole = everything(host) && nth;
+            hm__memory_fail_from(0);
+            hm_host_release(host);
+            if (nth) {
+                assert_int_equal(hm__memory_in_use(), before);
+            }
+            before = hm__memory_in_use();
+        }
+        assert_true(whole && nth > 2);
+    }
+}
+
+#define THREADS 8
+
+typedef struct shared {
+    IHostMemoryManager *m;
+    IHostMalloc *object;
+    unsigned seed;
+    int failures;
+} shared;
+
+static void *churn(void *context)
+{
+    shared *s = context;
+    void *blocks[32] = {NULL};
+    unsigned seed = s->seed;
+    char file[] = "churn.c";
+    for (int i = 0; i < 4000; i++) {
+        seed = seed * 1664525u + 1013904223u;
+        void **at = &blocks[seed >> 8 & 31];
+        s->failures += IHostMalloc_Free(s->object, *at) != S_OK;
+        *at = NULL;
+        const SIZE_T bytes = seed >> 16 & 511;
+        s->failures +=
+            (seed & 64 ? IHostMalloc_Alloc(s->object, bytes, eTaskCritical, at)
+                       : IHostMalloc_DebugAlloc(s->object, bytes, eTaskCritical, file,
+                                                i & 7, at)) != S_OK;
+        if (*at) {
+            memset(*at, i, bytes);
+        }
+        if (i % 500 == 0) {
+            void *pages = NULL;
+            MEMORY_BASIC_INFORMATION seen;
+            SIZE_T written;
+            s->failures += IHostMemoryManager_VirtualAlloc(s->m, NULL, 4096, MEM_COMMIT,
+                                                           PAGE_READWRITE, eTaskCritical,
+                                                           &pages) != S_OK;
+            s->failures += IHostMemoryManager_VirtualQuery(s->m, pages, &seen,
+                                                           sizeof seen, &written) != S_OK;
+            s->failures +=
+                IHostMemoryManager_VirtualFree(s->m, pages, 0, MEM_RELEASE) != S_OK;
+        }
+        if (i % 1000 == 0) {
+            noting n = NOTING;
+            IHostMemoryManager_RegisterMemoryNotificationCallback(s->m, &n.base);
+            IHostMemoryManager_RegisterMemoryNotificationCallback(s->m, NULL);
+            while (__atomic_load_n(&n.references, __ATOMIC_ACQUIRE) != 1) {
+                usleep(100); /* another thread takes it out */
+            }
+        }
+    }
+    for (size_t i = 0; i < COUNT(blocks); i++) {
+        s->failures += IHostMalloc_Free(s->object, blocks[i]) != S_OK;
+    }
+    return NULL;
+}
+
+static int count_one(void *context, const hm_block *block)
+{
+    (void)block;
+    (*(size_t *)context)++;
+    return 0;
+}
+
+static void clr__threads(void **state)
+{
+    static const char *const specs[] = {"default", "debug:report=/dev/null"};
+    (void)state;
+    for (size_t i = 0; i < COUNT(specs); i++) {
+        IHostMemoryManager *m = manager(specs[i]);
+        IHostMalloc *object = create(m, MALLOC_THREADSAFE);
+        pthread_t threads[THREADS];
+        shared all[THREADS];
+        size_t live = 0;
+        for (unsigned t = 0; t < THREADS; t++) {
+            all[t] = (shared){m, object, t + 1, 0};
+            assert_int_equal(pthread_create(&threads[t], NULL, churn, &all[t]), 0);
+        }
+        for (unsigned t = 0; t < THREADS; t++) {
+            pthread_join(threads[t], NULL);
+            assert_int_equal(all[t].failures, 0);
+        }
+        assert_int_equal(hm_walk(hm_clr_malloc(object), count_one, &live), HM_OK);
+        assert_int_equal(live, 0);
+        assert_int_equal(IHostMalloc_Release(object), 0);
+        assert_int_equal(IHostMemoryManager_Release(m), 0);
+    }
+}
+
+typedef struct forking {
+    IHostMalloc *object;
+    uint32_t stop; /* atomic */
+} forking;
+
+static void *keep_busy(void *context)
+{
+    forking *f = context;
+    while (!__atomic_load_n(&f->stop, __ATOMIC_ACQUIRE)) {
+        void *blocks[64];
+        size_t live = 0;
+        for (size_t i = 0; i < COUNT(blocks); i++) {
+            IHostMalloc_Alloc(f->object, i * 100, eTaskCritical, &blocks[i]);
+        }
+        hm_walk(hm_clr_malloc(f->object), count_one, &live);
+        for (size_t i = 0; i < COUNT(blocks); i++) {
+            IHostMalloc_Free(f->object, blocks[i]);
+        }
+    }
+    return NULL;
+}
+
+static void clr__the_child_of_a_fork_goes_on(void **state)
+{
+    static const DWORD types[] = {MALLOC_THREADSAFE, 0};
+    (void)state;
+    for (size_t i = 0; i < COUNT(types); i++) {
+        IHostMemoryManager *m = manager("default");
+        forking f = {create(m, types[i]), 0};
+        pthread_t thread;
+        void *mine = NULL;
+        assert_int_equal(IHostMalloc_Alloc(f.object, 40, eTaskCritical, &mine), S_OK);
+        if (types[i]) {
+            assert_int_equal(pthread_create(&thread, NULL, keep_busy, &f), 0);
+        }
+        for (int round = 0; round < 20; round++) {
+            int outcome = 0;
+            const pid_t child = fork();
+            assert_true(child >= 0);
+            if (child == 0) {
+                void *block = NULL;
+                size_t live = 0;
+                alarm(60);
+                int good = IHostMalloc_Alloc(f.object, 9, eTaskCritical, &block) == S_OK;
+                good &= hm_walk(hm_clr_malloc(f.object), count_one, &live) == HM_OK;
+                good &= live >= 2;
+                good &= IHostMalloc_Free(f.object, block) == S_OK;
+                good &= IHostMalloc_Free(f.object, block) == HOST_E_INVALIDOPERATION;
+                good &= IHostMalloc_Free(f.object, mine) == S_OK;
+                IHostMalloc *another = NULL;
+                good &= IHostMemoryManager_CreateMalloc(m, 1, &another) == S_OK;
+                _exit(good ? 0 : 1);
+            }
+            assert_int_equal(waitpid(child, &outcome, 0), child);
+            assert_int_equal(outcome, 0);
+        }
+        __atomic_store_n(&f.stop, 1, __ATOMIC_RELEASE);
+        if (types[i]) {
+            pthread_join(thread, NULL);
+        }
+        assert_int_equal(IHostMalloc_Free(f.object, mine), S_OK);
+        IHostMalloc_Release(f.object);
+        IHostMemoryManager_Release(m);
+    }
+}
+
+/* What a runtime keeps for good is still used by what runs after main, and leaves in no particular order. */
+static IHostMalloc *kept;
+static void *kept_block;
+
+static void at_the_end(void)
+{
+    void *block = NULL;
+    if (IHostMalloc_Free(kept, kept_block) != S_OK ||
+        IHostMalloc_Alloc(kept, 10, eTaskCritical, &block) != S_OK ||
+        IHostMalloc_Free(kept, block) != S_OK) {
+        _exit(3);
+    }
+}
+
+static void clr__mallocs_work_until_the_end(void **state)
+{
+    (void)state;
+    int outcome = 0;
+    fflush(NULL);
+    const pid_t child = fork();
+    assert_true(child >= 0);
+    if (child == 0) {
+        atexit(at_the_end);
+        IHostMemoryManager *m = manager("debug:report=/dev/null");
+        kept = create(m, MALLOC_THREADSAFE);
+        IHostMalloc_Alloc(kept, 100, eTaskCritical, &kept_block);
+        IHostMemoryManager_Release(m);
+        exit(0);
+    }
+    assert_int_equal(waitpid(child, &outcome, 0), child);
+    assert_int_equal(outcome, 0);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(clr__bad_hosts),
+        cmocka_unit_test(clr__one_object_with_two_interfaces),
+        cmocka_unit_test(clr__a_malloc_counts_itself),
+        cmocka_unit_test(clr__an_overrun_block_is_freed),
+        cmocka_unit_test(clr__a_drained_malloc_refuses),
+        cmocka_unit_test(clr__low_is_told_and_taken_back),
+        cmocka_unit_test(clr__who_leaves_in_low_memory_hears_of_its_end),
+        cmocka_unit_test(clr__a_callback_unregisters_itself),
+        cmocka_unit_test(clr__out_of_memory_at_each_step),
+        cmocka_unit_test(clr__threads),
+        cmocka_unit_test(clr__the_child_of_a_fork_goes_on),
+        cmocka_unit_test(clr__mallocs_work_until_the_end),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
