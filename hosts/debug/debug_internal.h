@@ -78,6 +78,11 @@ struct debug_thread {
     debug_scope *scopes; /* scope.c's; innermost last */
     uint32_t scope_count;
     uint32_t scope_room;
+    /* stacks.c's: */
+    uintptr_t stack_high; /* 0: not asked for yet */
+    uint64_t random;
+    int64_t sample_left; /* bytes until the next in the sample; 0: not drawn yet */
+    uint32_t in_stack;   /* 1: what this thread allocates has no stack */
 };
 
 struct debug_malloc {
@@ -173,6 +178,8 @@ struct debug_host {
     debug_seen seen[DEBUG_SEEN_MAX];
     debug_break stop;
     debug_guarded *guarded; /* NULL: none */
+    uint64_t sample_bytes;  /* one in so many has a stack; 0: all of them */
+    uint32_t frames;        /* of a stack; 0: there are none */
     debug_live *live;       /* NULL: none */
     debug_malloc *mallocs;  /* guarded by lock */
     debug_host *next;       /* of the process; guarded by lock */

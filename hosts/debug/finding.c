@@ -2,11 +2,13 @@
 /* The text of one finding, and the memory of which were printed already. */
 #include "finding_internal.h"
 #include "live_internal.h"
+#include "stacks_internal.h"
 #include "tell_internal.h"
 
 #include <string.h>
 
 #define LABEL_COLUMN 15u
+#define FRAMES_SHOWN 8u
 
 /* The entry of this kind at these places: a new one when it is to be printed, NULL when it is only counted. */
 static debug_seen *
@@ -92,6 +94,10 @@ void hm__debug_put_block(debug_text *t, const char *label, const debug_facts *fa
     }
     hm__debug_put(t, "\n");
     put_place(t, "allocated", facts->site, facts->thread);
+    const debug_stack *stack = hm__debug_stack_of(facts);
+    if (stack) {
+        hm__debug_put_frames(t, -1, stack, FRAMES_SHOWN);
+    }
     if (facts->freed_known) {
         put_place(t, "freed", facts->freed_site, facts->freed_thread);
     }

@@ -6,6 +6,7 @@
 #include "guarded_internal.h"
 #include "ignore_internal.h"
 #include "live_internal.h"
+#include "stacks_internal.h"
 #include "watch_internal.h"
 
 #include <stdio.h>
@@ -117,6 +118,23 @@ static const hm_option option_guard_align = {
     "auto "
     "is right, and left for every eighth of a sample",
     "auto|right|left"};
+static const hm_option option_frames = {
+    sizeof(hm_option),
+    "frames",
+    HM_OPTION_NUMBER,
+    0,
+    "0",
+    "frames of the stack each block came from, at most 64; 0: no stacks",
+    NULL};
+static const hm_option option_sample = {sizeof(hm_option),
+                                        "sample",
+                                        HM_OPTION_BYTES,
+                                        0,
+                                        "0",
+                                        "stacks only of a sample, one in so many bytes, "
+                                        "with figures that are estimates; 0: of "
+                                        "all blocks",
+                                        NULL};
 static const hm_option option_suppressions = {
     sizeof(hm_option),
     "suppressions",
@@ -130,7 +148,7 @@ static const hm_option *const options[] = {
     &option_ignore,      &option_suppressions, &option_report,     &option_snapshot,
     &option_leaks,       &option_fill,         &option_quarantine, &option_exitcode,
     &option_break,       &option_abort,        &option_live,       &option_guard,
-    &option_guard_slots, &option_guard_align};
+    &option_guard_slots, &option_guard_align,  &option_frames,     &option_sample};
 
 #define HELD_ENTRIES_MAX 32768u
 #define HELD_BYTES       65536u
@@ -201,6 +219,7 @@ static void host_free(debug_host *host)
     files_close(host);
     hm__debug_live_close(host);
     hm__debug_guarded_close(host);
+    hm__debug_stacks_forget(host);
     hm__debug_patterns_free(host->patterns);
     hm_host_release(host->layer.inner);
     core->memory_free(host, host->layer.bytes);
@@ -326,6 +345,14 @@ options_read(debug_host *host, const hm_option_values *values, hm_error *err)
     if (status == HM_OK) {
         status = file_open(&host->snapshot_fd, "snapshot", values, err);
     }
+    const uint64_t frames = core->option_number(values, "frames");
+    if (status == HM_OK && frames > DEBUG_FRAMES_MAX) {
+        status = core->error_set(err, HM_E_INVALID, "host:debug",
+                                 "frames: %llu, expected at most %u",
+                                 (unsigned long long)frames, DEBUG_FRAMES_MAX);
+    }
+    host->sample_bytes = core->option_number(values, "sample");
+    host->frames = frames || !host->sample_bytes ? (uint32_t)frames : DEBUG_FRAMES_SAMPLE;
     const char *guard = core->option_text(values, "guard");
     if (status == HM_OK && guard) {
         status =

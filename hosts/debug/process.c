@@ -8,6 +8,7 @@
 #include "os.h"
 #include "quarantine_internal.h"
 #include "scope_internal.h"
+#include "stacks_internal.h"
 #include "tell_internal.h"
 
 debug_process hm__debug;
@@ -59,6 +60,7 @@ static void fork_child(void *context)
         hm__debug_live_child(host);
     }
     hm__debug_slots_child();
+    hm__debug_stacks_child();
     hm__debug.lock.word = 0;
     hm__debug.walking.word = walk_depth != 0;
 }

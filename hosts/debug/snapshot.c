@@ -6,6 +6,7 @@
 #include "guarded_internal.h"
 #include "ledger_internal.h"
 #include "os.h"
+#include "stacks_internal.h"
 
 #include <string.h>
 
@@ -87,7 +88,7 @@ static void put_site(writer *w, const hm_site *site)
     }
 }
 
-static void write_head(writer *w)
+static void write_head(writer *w, const debug_host *host)
 {
     const hm_core *core = hm__debug.core;
     begin(w, "snapshot");
@@ -97,6 +98,9 @@ static void write_head(writer *w)
     put_member_text(w, "program", hm__os_program());
     put_member_text(w, "spec", "debug");
     put_member(w, "time_ns", core->now_ns());
+    if (host->sample_bytes) {
+        put_member(w, "sample_bytes", host->sample_bytes);
+    }
     end(w);
 }
 
@@ -150,6 +154,30 @@ static void write_sites(writer *w, const debug_host *host)
     }
 }
 
+static int write_stack(void *context, const debug_stack *stack)
+{
+    writer *w = context;
+    char text[1000];
+    begin(w, "stack");
+    put_member(w, "id", stack->number);
+    put_member(w, "site", stack->site);
+    put(w, ",\"frames\":[");
+    for (uint32_t i = 0; i < stack->count; i++) {
+        put(w, i ? "," : "");
+        put_quoted(w, hm__debug_frame_text(stack->frames[i], text, sizeof(text)));
+        if (w->text.length > sizeof(w->text.text) - LINE_MAX) {
+            hm__debug_text_send(&w->text, w->fd);
+        }
+    }
+    put(w, "]");
+    put_member(w, "live_blocks", stack->live_blocks);
+    put_member(w, "live_bytes", stack->live_bytes);
+    put_member(w, "total_blocks", (DEBUG_GET(stack->weight) + 128) / 256);
+    put_member(w, "total_bytes", (DEBUG_GET(stack->weight_bytes) + 128) / 256);
+    end(w);
+    return 0;
+}
+
 static void put_spot(writer *w, const char *name, uint32_t site, uint32_t thread)
 {
     put(w, ",\"");
@@ -190,11 +218,15 @@ void hm__debug_snapshot(debug_host *host, int fd)
     w.lines = 0;
     hm__debug_text_start(&w.text);
     core->lock(&host->report);
-    write_head(&w);
+    write_head(&w, host);
     core->lock(&hm__debug.lock);
     write_mallocs(&w, host);
     write_sites(&w, host);
     core->unlock(&hm__debug.lock);
+    if (host->frames) {
+        hm__debug_stacks_live(host);
+        hm__debug_stacks_visit(host, write_stack, &w);
+    }
     write_findings(&w, host);
     if (host->kinds == DEBUG_SEEN_MAX) {
         begin(&w, "dropped");
@@ -208,6 +240,12 @@ void hm__debug_snapshot(debug_host *host, int fd)
         put_member_text(&w, "what",
                         "blocks without a page of their own, for lack of slots");
         put_member(&w, "count", hm__debug_guarded_dropped(host));
+        end(&w);
+    }
+    if (host->frames && hm__debug_stacks_dropped()) {
+        begin(&w, "dropped");
+        put_member_text(&w, "what", "blocks without a stack, for lack of room");
+        put_member(&w, "count", hm__debug_stacks_dropped());
         end(&w);
     }
     begin(&w, "end");

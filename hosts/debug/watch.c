@@ -6,20 +6,28 @@
 #include "break_internal.h"
 #include "guarded_internal.h"
 #include "live_internal.h"
+#include "stacks_internal.h"
 
 static hm_malloc_vtbl tables[2]; /* like hm__debug_tables; written under lock once */
 
-static void *after(const debug_malloc *m, void *block, const hm_site *site)
+/* The address an allocation returns to; where compilers do not tell, stacks are unwound as a whole. */
+#define CALLER ((uintptr_t)__builtin_return_address(0))
+
+DEBUG_INLINE void *
+after(debug_malloc *m, void *block, const hm_site *site, uintptr_t caller)
 {
-    debug_live *live = m->host->live;
+    const debug_host *host = m->host;
     if (!block) {
         return NULL;
     }
     /* Sites that had their number before, as interned ones have, never came by the slow path. */
-    if (live && site && DEBUG_GET(site->id) > hm__debug_live_named(live)) {
-        hm__debug_live_names(live);
+    if (host->live && site && DEBUG_GET(site->id) > hm__debug_live_named(host->live)) {
+        hm__debug_live_names(host->live);
     }
-    if (m->host->stop.number) {
+    if (host->frames) {
+        hm__debug_stack_take(m, block, caller);
+    }
+    if (host->stop.number) {
         hm__debug_break_look(m, block);
     }
     return block;
@@ -38,20 +46,26 @@ static int is_guarded(
            hm__debug_guarded_alloc(m, size, alignment, site, zeroed, out);
 }
 
-static void *
-watch_debug_alloc(hm_malloc *self, size_t size, hm_level level, hm_site *site)
+DEBUG_INLINE void *alloc_watched(
+    hm_malloc *self, size_t size, hm_level level, hm_site *site, uintptr_t caller)
 {
     debug_malloc *m = hm__debug_from(self);
     void *block;
     if (!is_guarded(m, size, 16, site, 0, &block)) {
         block = usual(self)->debug_alloc(self, size, level, site);
     }
-    return after(m, block, site);
+    return after(m, block, site, caller);
+}
+
+static void *
+watch_debug_alloc(hm_malloc *self, size_t size, hm_level level, hm_site *site)
+{
+    return alloc_watched(self, size, level, site, CALLER);
 }
 
 static void *watch_alloc(hm_malloc *self, size_t size, hm_level level)
 {
-    return watch_debug_alloc(self, size, level, NULL);
+    return alloc_watched(self, size, level, NULL, CALLER);
 }
 
 static void *watch_realloc(hm_malloc *self,
@@ -66,7 +80,7 @@ static void *watch_realloc(hm_malloc *self,
     if (block || !is_guarded(m, size, 16, site, 0, &fresh)) {
         fresh = (usual(self)->realloc)(self, block, old_size, size, level, site);
     }
-    return after(m, fresh, site);
+    return after(m, fresh, site, CALLER);
 }
 
 static void *
@@ -78,7 +92,7 @@ watch_zeroed(hm_malloc *self, size_t count, size_t size, hm_level level, hm_site
     if (!fits || !is_guarded(m, count * size, 16, site, 1, &block)) {
         block = usual(self)->alloc_zeroed(self, count, size, level, site);
     }
-    return after(m, block, site);
+    return after(m, block, site, CALLER);
 }
 
 static void *watch_aligned(
@@ -89,7 +103,7 @@ static void *watch_aligned(
     if (!is_guarded(m, size, alignment, site, 0, &block)) {
         block = usual(self)->alloc_aligned(self, size, alignment, level, site);
     }
-    return after(m, block, site);
+    return after(m, block, site, CALLER);
 }
 
 void hm__debug_watch_prepare(void)
@@ -109,6 +123,6 @@ void hm__debug_watch_prepare(void)
 
 const hm_malloc_vtbl *hm__debug_table(const debug_host *host, int shared)
 {
-    const int watched = host->stop.number || host->live || host->guarded;
+    const int watched = host->stop.number || host->live || host->guarded || host->frames;
     return watched ? &tables[shared] : &hm__debug_tables[shared];
 }

@@ -99,6 +99,40 @@ want "src/new.c:1  new" "$work/out"
 want "SUMMARY: +64 bytes live, 1 sites changed, 1 of them new" "$work/out"
 code 0 "$hostmalloc" diff "$work/b.jsonl" "$work/a.jsonl"
 
+# Stacks: their frames are in every format that has some, by their names where symbols are read.
+HOSTMALLOC="debug:report=$work/text,frames=16,snapshot=$work/s.jsonl" "$program" || fail "program"
+want " of src/db.c:42 came by" "$work/text"
+code 1 "$hostmalloc" report "$work/s.jsonl"
+want "7 blocks and 721 bytes live of src/db.c:42 came by" "$work/out"
+grep -q "  #[01] \(main\|/.*report_program+0x\)" "$work/out" || fail "no frame in text"
+code 1 "$hostmalloc" report "$work/s.jsonl" --format folded
+grep -q ";\(main\|report_program+0x[0-9a-f]*\);.*src/db.c:42 721" "$work/out" || { fail "folded"; cat "$work/out"; }
+code 1 "$hostmalloc" report "$work/s.jsonl" --format json
+$python3 - "$schema" "$work/out" <<'PYTHON' || fail "schema of stacks"
+import json, sys
+import jsonschema
+schema = json.load(open(sys.argv[1]))
+lines = json.load(open(sys.argv[2]))["lines"]
+for line in lines:
+    jsonschema.validate(line, schema)
+assert sum(l["live_bytes"] for l in lines if l["type"] == "stack") == 731
+PYTHON
+code 1 "$hostmalloc" report "$work/s.jsonl" --format heaptrack
+cp "$work/out" "$work/s.heaptrack"
+heaptrack_print "$work/s.heaptrack" >"$work/print" 2>&1 || fail "heaptrack_print"
+want "total memory leaked: 731B" "$work/print"
+want "src/db.c:42" "$work/print"
+code 1 "$hostmalloc" report "$work/s.jsonl" --format pprof
+cp "$work/out" "$work/s.pb"
+HOME="$work" go tool pprof -top -cum -lines -inuse_space "$work/s.pb" >"$work/top" 2>&1 || fail "pprof"
+want "731B" "$work/top"
+want "src/db.c:42" "$work/top"
+grep -q "\(main\|report_program+0x\)" "$work/top" || { fail "no frame in pprof"; cat "$work/top"; }
+HOSTMALLOC="debug:report=$work/text,sample=1,snapshot=$work/s.jsonl" "$program" || fail "program"
+code 1 "$hostmalloc" report "$work/s.jsonl"
+want "about 7 blocks and 721 bytes live of src/db.c:42 came by" "$work/out"
+want "figures of stacks are estimates, from a sample of one in 1 bytes" "$work/out"
+
 # A live file is read like a snapshot: after the end, and of a process that was killed.
 HOSTMALLOC="debug:report=$work/text,live=$work/a.live" "$program" || fail "program"
 code 1 "$hostmalloc" report "$work/a.live"

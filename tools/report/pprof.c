@@ -88,22 +88,33 @@ put_value_type(buffer *out, buffer *scratch, unsigned field, unsigned type, unsi
     put_message(out, field, scratch);
 }
 
-static void put_site(buffer *out, buffer *scratch, const site_row *row, size_t index)
+/* A sample of locations, the innermost first. */
+static void put_sample(
+    buffer *out, buffer *scratch, const figures *count, const uint64_t *ids, size_t depth)
 {
-    const uint64_t id = index + 1;
-    const uint64_t values[4] = {row->count.total_blocks, row->count.total_bytes,
-                                row->count.live_blocks, row->count.live_bytes};
+    const uint64_t values[4] = {count->total_blocks, count->total_bytes,
+                                count->live_blocks, count->live_bytes};
     buffer packed = {0};
-    put_varint(&packed, id);
+    for (size_t i = 0; i < depth; i++) {
+        put_varint(&packed, ids[i]);
+    }
     put_message(scratch, 1, &packed);
     for (int i = 0; i < 4; i++) {
         put_varint(&packed, values[i]);
     }
     put_message(scratch, 2, &packed);
     put_message(out, PROFILE_SAMPLE, scratch);
+    out->failed = out->failed || packed.failed;
+    free(packed.at);
+}
 
+/* Location and function number index + 1; their two strings are at the same index. */
+static void put_location(buffer *out, buffer *scratch, uint64_t line, size_t index)
+{
+    const uint64_t id = index + 1;
+    buffer packed = {0};
     put_field(&packed, 1, id);
-    put_field(&packed, 2, row->line);
+    put_field(&packed, 2, line);
     put_field(scratch, 1, id);
     put_message(scratch, 4, &packed);
     put_message(out, PROFILE_LOCATION, scratch);
@@ -117,6 +128,30 @@ static void put_site(buffer *out, buffer *scratch, const site_row *row, size_t i
     free(packed.at);
 }
 
+/* One sample a stack: its site, then its frames, whose locations follow those of the sites. */
+static void
+put_stacks(buffer *out, buffer *scratch, const snapshot *s, const frame_list *all)
+{
+    for (size_t i = 0; i < s->stack_count; i++) {
+        const stack_row *row = &s->stacks[i];
+        const site_row *site = snapshot_site(s, row->site);
+        uint64_t *ids = calloc(row->frame_count + 1, sizeof *ids);
+        size_t depth = 0;
+        if (!ids) {
+            out->failed = 1;
+            return;
+        }
+        if (site) {
+            ids[depth++] = (uint64_t)(site - s->sites) + 1;
+        }
+        for (size_t k = 0; k < row->frame_count; k++) {
+            ids[depth++] = s->site_count + frame_index(all, &row->frames[k]) + 1;
+        }
+        put_sample(out, scratch, &row->count, ids, depth);
+        free(ids);
+    }
+}
+
 static void put_string(buffer *out, const char *text)
 {
     put_piece(out, PROFILE_STRING, text, strlen(text));
@@ -128,9 +163,19 @@ void write_pprof(const snapshot *s, FILE *to)
     for (unsigned i = 0; i < 4; i++) {
         put_value_type(&out, &scratch, PROFILE_SAMPLE_TYPE, i + 1, i % 2 ? 6 : 5);
     }
+    frame_list all;
+    out.failed = !frames_collect(s, &all);
     for (size_t i = 0; i < s->site_count; i++) {
-        put_site(&out, &scratch, &s->sites[i], i);
+        const uint64_t id = i + 1;
+        put_location(&out, &scratch, s->sites[i].line, i);
+        if (!s->stack_count) {
+            put_sample(&out, &scratch, &s->sites[i].count, &id, 1);
+        }
     }
+    for (size_t i = 0; i < all.count; i++) {
+        put_location(&out, &scratch, all.frames[i]->line, s->site_count + i);
+    }
+    put_stacks(&out, &scratch, s, &all);
     for (size_t i = 0; i < FIXED_COUNT; i++) {
         put_string(&out, fixed[i]);
     }
@@ -142,6 +187,11 @@ void write_pprof(const snapshot *s, FILE *to)
         put_string(&out, row->function ? row->function : place);
         put_string(&out, row->file);
     }
+    for (size_t i = 0; i < all.count; i++) {
+        put_string(&out, frame_name(all.frames[i]));
+        put_string(&out, all.frames[i]->file ? all.frames[i]->file : all.frames[i]->text);
+    }
+    free(all.frames);
     put_value_type(&out, &scratch, PROFILE_PERIOD_TYPE, 7, 6);
     put_field(&out, PROFILE_PERIOD, 1);
     put_field(&out, PROFILE_DEFAULT_TYPE, 4);

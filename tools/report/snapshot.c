@@ -76,6 +76,25 @@ int site_by_live_bytes(const void *a, const void *b)
                                              : -1;
 }
 
+static int fill_frames(stack_row *row, const json *list)
+{
+    const json *item = list && list->kind == JSON_LIST ? list->item : NULL;
+    for (const json *at = item; at; at = at->next) {
+        row->frame_count++;
+    }
+    row->frames = calloc(row->frame_count + 1, sizeof *row->frames);
+    for (size_t i = 0; row->frames && i < row->frame_count; i++, item = item->next) {
+        row->frames[i].text = item->kind == JSON_TEXT ? item->text : "?";
+    }
+    return row->frames != NULL;
+}
+
+const char *frame_name(const frame_row *frame)
+{
+    const char *slash = strrchr(frame->text, '/');
+    return frame->function ? frame->function : slash ? slash + 1 : frame->text;
+}
+
 static int fill(snapshot *s)
 {
     s->sites = calloc(count_type(s->lines, "site") + 1, sizeof *s->sites);
@@ -102,7 +121,9 @@ static int fill(snapshot *s)
         } else if (is_type(line, "stack")) {
             stack_row *row = &s->stacks[s->stack_count++];
             row->site = json_number(line, "site");
-            row->frames = json_member(line, "frames");
+            if (!fill_frames(row, json_member(line, "frames"))) {
+                return 0;
+            }
             row->count = read_figures(line);
         }
     }
@@ -227,6 +248,7 @@ int snapshot_read(const char *path, snapshot *out)
     out->spec = json_text(out->lines, "spec", "?");
     out->version = json_text(out->lines, "version", "?");
     out->pid = json_number(out->lines, "pid");
+    out->sample_bytes = json_number(out->lines, "sample_bytes");
     out->is_cut = count_type(out->lines, "end") == 0;
     return 1;
 }
@@ -239,6 +261,9 @@ void snapshot_free(snapshot *s)
     }
     free(s->texts);
     free(s->sites);
+    for (size_t i = 0; i < s->stack_count; i++) {
+        free(s->stacks[i].frames);
+    }
     free(s->stacks);
     free(s->mallocs);
     free(s->findings);

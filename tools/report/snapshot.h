@@ -39,9 +39,18 @@ typedef struct site_row {
     figures count;
 } site_row;
 
+/* "/lib/libx.so+0x1234", or what symbols say of it. */
+typedef struct frame_row {
+    const char *text;
+    const char *function; /* NULL unknown */
+    const char *file;     /* NULL unknown */
+    uint64_t line;
+} frame_row;
+
 typedef struct stack_row {
     uint64_t site;
-    const json *frames;
+    frame_row *frames; /* innermost first */
+    size_t frame_count;
     figures count;
 } stack_row;
 
@@ -56,6 +65,7 @@ typedef struct snapshot {
     size_t site_count;
     stack_row *stacks;
     size_t stack_count;
+    uint64_t sample_bytes; /* stacks are estimates from one in so many bytes; 0: exact */
     const json **mallocs;
     size_t malloc_count;
     const json **findings;
@@ -97,6 +107,17 @@ const json *snapshot_run(const snapshot *s);
 void write_run_text(const snapshot *s, FILE *to);
 /* One mistake, for people. */
 void print_finding(FILE *to, const json *finding, size_t number);
+
+/* The function of a frame, or where it lies. */
+const char *frame_name(const frame_row *frame);
+
+/* frames.c: each frame of the stacks once. 0: no memory; frames are freed by the caller. */
+typedef struct frame_list {
+    const frame_row **frames;
+    size_t count;
+} frame_list;
+int frames_collect(const snapshot *s, frame_list *out);
+size_t frame_index(const frame_list *list, const frame_row *frame); /* one of them */
 
 /* Ways to write a snapshot; 0 when something could not be written. */
 void write_text(const snapshot *s, FILE *to);

@@ -53,6 +53,24 @@ static void symbolize(snapshot *s, site_row *row)
     }
 }
 
+static void symbolize_frame(snapshot *s, frame_row *row)
+{
+    char module[4096];
+    uint64_t offset;
+    symbol found;
+    if (!split(row->text, module, sizeof module, &offset)) {
+        return;
+    }
+    symbol_find(module, offset - 1, &found);
+    if (found.function && keep(s, found.function)) {
+        row->function = found.function;
+    }
+    if (found.file && keep(s, found.file)) {
+        row->file = found.file;
+        row->line = found.line;
+    }
+}
+
 static void add(figures *to, const figures *from)
 {
     to->live_blocks += from->live_blocks;
@@ -104,6 +122,11 @@ void snapshot_symbolize(snapshot *s)
 {
     for (size_t i = 0; i < s->site_count; i++) {
         symbolize(s, &s->sites[i]);
+    }
+    for (size_t i = 0; i < s->stack_count; i++) {
+        for (size_t k = 0; k < s->stacks[i].frame_count; k++) {
+            symbolize_frame(s, &s->stacks[i].frames[k]);
+        }
     }
     symbol_done();
     merge(s);

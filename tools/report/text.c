@@ -2,6 +2,9 @@
 /* For people: findings first, then sites by live bytes, then one line that says it all. */
 #include "snapshot.h"
 
+#include <stdlib.h>
+#include <string.h>
+
 static void print_spot(FILE *to, const char *label, const json *spot)
 {
     if (!spot || spot->kind != JSON_OBJECT) {
@@ -36,6 +39,54 @@ void print_finding(FILE *to, const json *finding, size_t number)
     print_spot(to, "here", json_member(finding, "here"));
 }
 
+static int by_live_stack(const void *a, const void *b)
+{
+    const stack_row *x = a, *y = b;
+    return x->count.live_bytes == y->count.live_bytes  ? 0
+           : x->count.live_bytes < y->count.live_bytes ? 1
+                                                       : -1;
+}
+
+#define STACKS_SHOWN 20
+
+static void print_stacks(FILE *to, const snapshot *s)
+{
+    stack_row *sorted = malloc((s->stack_count + 1) * sizeof *sorted);
+    if (!sorted) {
+        return;
+    }
+    memcpy(sorted, s->stacks, s->stack_count * sizeof *sorted);
+    qsort(sorted, s->stack_count, sizeof *sorted, by_live_stack);
+    for (size_t i = 0; i < s->stack_count && i < STACKS_SHOWN; i++) {
+        const stack_row *row = &sorted[i];
+        const site_row *site = snapshot_site(s, row->site);
+        if (!row->count.live_blocks) {
+            break;
+        }
+        fprintf(to, "%s%llu blocks and %llu bytes live of ",
+                s->sample_bytes ? "about " : "",
+                (unsigned long long)row->count.live_blocks,
+                (unsigned long long)row->count.live_bytes);
+        print_place(to, site ? site->file : "(unknown)", site ? site->line : 0);
+        fputs(" came by\n", to);
+        for (size_t k = 0; k < row->frame_count; k++) {
+            const frame_row *frame = &row->frames[k];
+            fprintf(to, "  #%zu %s", k, frame->function ? frame->function : frame->text);
+            if (frame->file) {
+                fputc(' ', to);
+                print_place(to, frame->file, frame->line);
+            }
+            fputc('\n', to);
+        }
+    }
+    if (s->stack_count && s->sample_bytes) {
+        fprintf(to,
+                "figures of stacks are estimates, from a sample of one in %llu bytes\n",
+                (unsigned long long)s->sample_bytes);
+    }
+    free(sorted);
+}
+
 void write_text(const snapshot *s, FILE *to)
 {
     if (snapshot_run(s)) {
@@ -59,6 +110,7 @@ void write_text(const snapshot *s, FILE *to)
         print_place(to, row->file, row->line);
         fprintf(to, row->function ? " (%s)\n" : "\n", row->function);
     }
+    print_stacks(to, s);
     for (size_t i = 0; i < s->drop_count; i++) {
         fprintf(to, "dropped: %llu %s\n",
                 (unsigned long long)json_number(s->drops[i], "count"),
@@ -73,12 +125,11 @@ void write_text(const snapshot *s, FILE *to)
 }
 
 /* One line a site with live bytes: program;file:line bytes. Frames of stacks come root first. */
-static void print_frames(FILE *to, const json *frame)
+static void print_frames(FILE *to, const stack_row *row)
 {
-    if (frame) {
-        print_frames(to, frame->next);
+    for (size_t i = row->frame_count; i; i--) {
         fputc(';', to);
-        for (const char *c = frame->text ? frame->text : "?"; *c; c++) {
+        for (const char *c = frame_name(&row->frames[i - 1]); *c; c++) {
             fputc(*c == ';' || *c == ' ' ? '_' : *c, to);
         }
     }
@@ -91,7 +142,7 @@ void write_folded(const snapshot *s, FILE *to)
         const site_row *site = snapshot_site(s, row->site);
         if (row->count.live_bytes) {
             fputs(s->program, to);
-            print_frames(to, row->frames ? row->frames->item : NULL);
+            print_frames(to, row);
             fputc(';', to);
             print_place(to, site ? site->file : "(unknown)", site ? site->line : 0);
             fprintf(to, " %llu\n", (unsigned long long)row->count.live_bytes);
