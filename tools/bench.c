@@ -32,6 +32,7 @@ static const struct stage {
      {"lua5.4", "@lua_host", "@."},
      "Lua programs against stock Lua, also under preloaded allocators"},
     {"task", "ole_cost", {"mimalloc"}, "task memory, with and without a spy"},
+    {"linked", "mapi_cost", {"mimalloc"}, "blocks that own blocks, and MAPI's buffers"},
     {"debug", "debug_bench", {NULL}, "the debug host over mimalloc"},
     {"layers",
      "layer_bench",
