@@ -139,15 +139,16 @@ static int start_figures(const char *path)
 static void become(const struct stage *s, const options *o, const char *folder)
 {
     static char paths[MOST_ARGUMENTS + 1][2 * PATH_MAX];
+    static char quick[] = "--quick", check[] = "--check";
     char *arguments[MOST_ARGUMENTS + 4];
     size_t count = 0;
     snprintf(paths[MOST_ARGUMENTS], sizeof paths[0], "%s/%s", folder, s->program);
     arguments[count++] = paths[MOST_ARGUMENTS];
     if (o->quick) {
-        arguments[count++] = (char[]){"--quick"};
+        arguments[count++] = quick;
     }
     if (o->check && strcmp(s->name, "sweep") != 0 && strcmp(s->name, "task") != 0) {
-        arguments[count++] = (char[]){"--check"};
+        arguments[count++] = check;
     }
     for (size_t i = 0; i < MOST_ARGUMENTS && s->arguments[i]; i++) {
         const char *const argument = s->arguments[i];

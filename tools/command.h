@@ -20,6 +20,7 @@ typedef struct verb {
 /* Says what is wrong with the command line on standard error, with the verb's usage; EXIT_USAGE. */
 int usage_error(const verb *v, const char *what, const char *which);
 
+extern const verb bench_verb;  /* bench.c */
 extern const verb check_verb;  /* check.c */
 extern const verb hosts_verb;  /* hosts.c */
 extern const verb report_verb; /* report.c */

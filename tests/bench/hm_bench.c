@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* What the interface costs: each way to allocate against calling the same allocator directly.
  *
- *     hm_bench [--quick] [--processes N] [--repeats N] [--steps N] [--json FILE] [--check]
+ *     hm_bench [--quick] [--processes N] [--repeats N] [--steps N] [--check]
  *
  * Read the ratios, not the nanoseconds. In every repeat each contender runs once, forwards or backwards in turn, and
  * a ratio is taken within the repeat, so that a slow second of the machine meets all of them. Contenders that may
@@ -11,16 +11,12 @@
  *
  * --quick only shows that it runs, --check fails when a bound is missed. */
 #include "contenders.h"
+#include "measure.h"
 
-#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/wait.h>
-#include <time.h>
-#include <unistd.h>
 
-#define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 #define MOST_SAMPLES 2048
 
 static const struct workload {
@@ -55,9 +51,8 @@ static const struct ratio {
 static struct {
     unsigned processes, repeats;
     uint64_t steps;
-    const char *json;
     int check;
-} plan = {5, 16, 500000, NULL, 0};
+} plan = {5, 16, 500000, 0};
 
 /* Nanoseconds a step; 0 where a contender is missing. */
 typedef struct sample {
@@ -65,30 +60,6 @@ typedef struct sample {
 } sample;
 
 static sample samples[MOST_SAMPLES];
-
-/* Of this thread alone, so that others on the processor do not count. */
-static double now_ns(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
-    return (double)t.tv_sec * 1e9 + (double)t.tv_nsec;
-}
-
-/* Stay on one processor: the last of those we may use, as the first tends to serve interrupts. */
-static int pin(void)
-{
-    cpu_set_t allowed, one;
-    int last = -1;
-    if (sched_getaffinity(0, sizeof allowed, &allowed) != 0) {
-        return -1;
-    }
-    for (int cpu = 0; cpu < CPU_SETSIZE; cpu++) {
-        last = CPU_ISSET(cpu, &allowed) ? cpu : last;
-    }
-    CPU_ZERO(&one);
-    CPU_SET(last, &one);
-    return sched_setaffinity(0, sizeof one, &one) == 0 ? last : -1;
-}
 
 /* A geometric skew: each doubling of the size is half as likely. */
 static void draw_sizes(ground *g, const struct workload *w)
@@ -132,15 +103,16 @@ static double run_once(const struct workload *w, size_t who, unsigned repeat)
     run_fn *run = contenders[who].work[w->work][repeat / 2 % PLACES];
     draw_sizes(g, w);
     run(g, plan.steps / 8 + 10 * SLOTS); /* warm up, and make every block its own */
-    const double begin = now_ns();
+    const double begin = measure_cpu();
     run(g, plan.steps);
-    return (now_ns() - begin) / (double)plan.steps;
+    return (measure_cpu() - begin) / (double)plan.steps;
 }
 
-static int run_process(int answer)
+static void run_process(void *context, int answer)
 {
+    (void)context;
     if (!contenders_open()) {
-        return 1;
+        exit(1);
     }
     for (unsigned repeat = 0; repeat < plan.repeats; repeat++) {
         sample s;
@@ -153,46 +125,8 @@ static int run_process(int answer)
                 }
             }
         }
-        if (write(answer, &s, sizeof s) != (ssize_t)sizeof s) {
-            return 1;
-        }
+        measure_answer(answer, &s, sizeof s);
     }
-    return 0;
-}
-
-/* How many samples the process gave; all that were asked for, or it failed. */
-static size_t collect(size_t had)
-{
-    int ends[2];
-    if (pipe(ends) != 0) {
-        return 0;
-    }
-    fflush(NULL);
-    const pid_t child = fork();
-    if (child == 0) {
-        close(ends[0]);
-        _exit(run_process(ends[1]));
-    }
-    close(ends[1]);
-    size_t bytes = 0;
-    const size_t want = plan.repeats * sizeof(sample);
-    ssize_t got;
-    while (bytes < want &&
-           (got = read(ends[0], (char *)&samples[had] + bytes, want - bytes)) > 0) {
-        bytes += (size_t)got;
-    }
-    close(ends[0]);
-    int status = 0;
-    if (child < 0 || waitpid(child, &status, 0) != child || status != 0) {
-        return 0;
-    }
-    return bytes / sizeof(sample);
-}
-
-static int by_value(const void *left, const void *right)
-{
-    const double a = *(const double *)left, b = *(const double *)right;
-    return (a > b) - (a < b);
 }
 
 /* Quartiles of above over below, or of above alone. 0 when there is nothing. */
@@ -210,16 +144,16 @@ quartiles(size_t count, size_t workload, size_t above, const size_t *below, doub
     if (n == 0) {
         return 0;
     }
-    qsort(values, n, sizeof values[0], by_value);
-    out[0] = values[n / 4];
-    out[1] = n % 2 ? values[n / 2] : (values[n / 2 - 1] + values[n / 2]) / 2;
-    out[2] = values[n - 1 - n / 4];
+    const spread all = measure_spread(values, n);
+    out[0] = all.q1;
+    out[1] = all.median;
+    out[2] = all.q3;
     return 1;
 }
 
 static unsigned rows, missed;
 
-static void report_ratio(FILE *json, size_t count, size_t w, const struct ratio *r)
+static void report_ratio(size_t count, size_t w, const struct ratio *r)
 {
     double q[3];
     if (!quartiles(count, w, r->above, &r->below, q)) {
@@ -235,25 +169,12 @@ static void report_ratio(FILE *json, size_t count, size_t w, const struct ratio 
         printf("  bound %.2f  %s", bound, verdict);
     }
     printf("\n");
-    if (json) {
-        fprintf(json,
-                "%s\n  {\"workload\": \"%s\", \"what\": \"%s\", \"against\": \"%s\", "
-                "\"median\": %.4f, \"q1\": %.4f, \"q3\": %.4f, \"bound\": %.2f}",
-                rows > 1 ? "," : "", workloads[w].name, contenders[r->above].name,
-                contenders[r->below].name, q[1], q[0], q[2], bound);
-    }
+    measure_record(workloads[w].name, contenders[r->above].name,
+                   contenders[r->below].name, 0, (spread){q[0], q[1], q[2]}, bound);
 }
 
 static int report(size_t count)
 {
-    FILE *json = plan.json ? fopen(plan.json, "w") : NULL;
-    if (plan.json && !json) {
-        perror(plan.json);
-        return 2;
-    }
-    if (json) {
-        fprintf(json, "[");
-    }
     for (size_t w = 0; w < COUNT(workloads); w++) {
         printf("\n%s, ns a step:", workloads[w].name);
         for (size_t i = 0; i < CONTENDERS; i++) {
@@ -265,14 +186,10 @@ static int report(size_t count)
         }
         printf("\n");
         for (size_t r = 0; r < COUNT(ratios); r++) {
-            report_ratio(json, count, w, &ratios[r]);
+            report_ratio(count, w, &ratios[r]);
         }
     }
     printf("\n%u ratios, %u bounds missed\n", rows, missed);
-    if (json) {
-        fprintf(json, "\n]\n");
-        fclose(json);
-    }
     return plan.check && missed ? 1 : 0;
 }
 
@@ -286,8 +203,6 @@ static int read_arguments(int argc, char **argv)
             plan.steps = 20000;
         } else if (strcmp(argv[i], "--check") == 0) {
             plan.check = 1;
-        } else if (strcmp(argv[i], "--json") == 0 && value) {
-            plan.json = argv[++i];
         } else if (strcmp(argv[i], "--processes") == 0 && value) {
             plan.processes = (unsigned)atoi(argv[++i]);
         } else if (strcmp(argv[i], "--repeats") == 0 && value) {
@@ -297,7 +212,7 @@ static int read_arguments(int argc, char **argv)
         } else {
             fprintf(stderr,
                     "usage: hm_bench [--quick] [--processes N] [--repeats N] [--steps N] "
-                    "[--json FILE] [--check]\n");
+                    "[--check]\n");
             return 0;
         }
     }
@@ -310,20 +225,19 @@ int main(int argc, char **argv)
     if (!read_arguments(argc, argv)) {
         return 2;
     }
-    const int cpu = pin();
-    printf("hm_bench: %u processes of %u repeats, %llu steps each, on processor %d\n",
-           plan.processes, plan.repeats, (unsigned long long)plan.steps, cpu);
-#ifndef __OPTIMIZE__
-    printf("built without optimisation: these figures mean nothing\n");
-#endif
+    char text[128];
+    measure_pin();
+    snprintf(text, sizeof text, "%u processes of %u repeats, %llu steps each",
+             plan.processes, plan.repeats, (unsigned long long)plan.steps);
+    measure_head("hm_bench", text);
     size_t count = 0;
     for (unsigned i = 0; i < plan.processes; i++) {
-        const size_t got = collect(count);
-        if (got != plan.repeats) {
+        if (!measure_apart(run_process, NULL, &samples[count],
+                           plan.repeats * sizeof samples[0])) {
             fprintf(stderr, "hm_bench: a process failed\n");
             return 2;
         }
-        count += got;
+        count += plan.repeats;
     }
     return report(count);
 }

@@ -103,9 +103,12 @@ static spread spread_of(size_t count, size_t above, size_t below)
     return measure_spread(values, count);
 }
 
-static void print_ratio(size_t count, size_t above, size_t below, double bound)
+static void
+print_ratio(const struct stage *s, size_t count, size_t above, size_t below, double bound)
 {
     const spread ratio = spread_of(count, above, below);
+    measure_record(s->name, above == DIRECT ? "direct" : layers[above].name,
+                   below == DIRECT ? "direct" : layers[below].name, 0, ratio, bound);
     printf("  %5.2f  [%.2f %.2f]", ratio.median, ratio.q1, ratio.q3);
     measure_row(ratio.median, bound);
 }
@@ -143,12 +146,12 @@ static void print_stage(const struct stage *s, size_t count)
         }
         print_counts(s, i, steps, loop);
         printf(" %8.1f", spread_of(count, i, LAYERS + 1).median);
-        print_ratio(count, i, 0, i < LAYERS ? layers[i].bound : 0);
+        print_ratio(s, count, i, 0, i < LAYERS ? layers[i].bound : 0);
     }
     for (size_t i = 0; i < LAYERS && has_direct && s->calls == CALLS_SIZED; i++) {
         if (layers[i].bound_direct_sized > 0 && samples[0].ns[i] > 0) {
             printf("  %s against mimalloc called directly", layers[i].name);
-            print_ratio(count, i, DIRECT, layers[i].bound_direct_sized);
+            print_ratio(s, count, i, DIRECT, layers[i].bound_direct_sized);
         }
     }
     if (is_counted && loop <= 0) {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Lua on our hosts against the lua program on libc, as whole processes, so that nothing is left out: start-up, module
- * loading, reports.
+/* Lua on our hosts against the lua program on libc and under preloaded allocators, as whole processes, so that nothing
+ * is left out: start-up, module loading, reports.
  *
  *     lua_bench [--repeats N] [--quick] [--check] LUA LUA_HOST SCRIPT_FOLDER
  *
@@ -17,12 +17,28 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "measure.h"
+
 #define MOST_REPEATS 101
-#define CONTENDERS   (sizeof(specs) / sizeof(specs[0]))
-#define SCRIPTS      (sizeof(scripts) / sizeof(scripts[0]))
+#define CONTENDERS   COUNT(contenders)
+#define SCRIPTS      COUNT(scripts)
 
 /* Contender 0 is the lua program itself. */
-static const char *const specs[] = {NULL, "default", "mimalloc", "debug+mimalloc"};
+static const struct contender {
+    const char *name;
+    const char *spec;    /* for LUA_HOST; NULL: the lua program */
+    const char *preload; /* of somebody else */
+} contenders[] = {
+    {"lua on libc", NULL, NULL},
+    {"default", "default", NULL},
+    {"mimalloc", "mimalloc", NULL},
+    {"debug+mimalloc", "debug+mimalloc", NULL},
+    {"cache+mimalloc", "cache+mimalloc", NULL},
+    {"lua, mimalloc preloaded", NULL, "libmimalloc.so.2"},
+    {"lua, jemalloc preloaded", NULL, "libjemalloc.so.2"},
+    {"lua, tcmalloc preloaded", NULL, "libtcmalloc_minimal.so.4"},
+};
+static int there[CONTENDERS];
 
 /* Bounds on the median; 0: none. */
 static const struct script {
@@ -32,8 +48,8 @@ static const struct script {
     double cpu[CONTENDERS];
     double memory[CONTENDERS];
 } scripts[] = {
-    {"lua_trees.lua", "14", "6", {0, 0, 0.90, 1.10}, {0, 0, 0, 1.4}},
-    {"lua_strings.lua", "60000", "500", {0, 0, 0.97, 1.10}, {0, 0, 0, 1.4}},
+    {"lua_trees.lua", "14", "6", {0, 0, 0.90, 1.05}, {0, 0, 0, 1.35}},
+    {"lua_strings.lua", "60000", "500", {0, 0, 0.97, 1.00}, {0, 0, 0, 1.35}},
 };
 
 typedef struct sample {
@@ -65,13 +81,18 @@ static double now(void)
     return (double)time.tv_sec + (double)time.tv_nsec / 1e9;
 }
 
-static void become(const struct script *script, const char *spec)
+static void become(const struct script *script, const struct contender *c)
 {
+    const char *const spec = c->spec;
     const char *const argument = plan.quick ? script->quick : script->full;
     const int nowhere = open("/dev/null", O_WRONLY);
     char path[4096];
     snprintf(path, sizeof(path), "%s/%s", plan.folder, script->file);
     dup2(nowhere, STDOUT_FILENO);
+    if (c->preload) {
+        dup2(nowhere, STDERR_FILENO);
+        setenv("LD_PRELOAD", c->preload, 1);
+    }
     if (!spec) {
         execlp(plan.lua, plan.lua, path, argument, (char *)NULL);
     } else {
@@ -82,20 +103,20 @@ static void become(const struct script *script, const char *spec)
     _exit(127);
 }
 
-static int run(const struct script *script, const char *spec, sample *out)
+static int run(const struct script *script, const struct contender *c, sample *out)
 {
     struct rusage usage;
     const double begin = now();
     int status;
     const pid_t child = fork();
     if (child == 0) {
-        become(script, spec);
+        become(script, c);
     }
     while (child > 0 && wait4(child, &status, 0, &usage) < 0 && errno == EINTR) {
     }
     if (child < 0 || !WIFEXITED(status) || WEXITSTATUS(status) != 0) {
         fprintf(stderr, "lua_bench: %s under %s did not end well\n", script->file,
-                spec ? spec : plan.lua);
+                c->name);
         return 0;
     }
     out->wall = now() - begin;
@@ -104,49 +125,83 @@ static int run(const struct script *script, const char *spec, sample *out)
     return 1;
 }
 
-static int by_value(const void *left, const void *right)
+/* What is preloaded may not be installed: the dynamic linker says so, and goes on without it. */
+static int is_there(const struct contender *c)
 {
-    const double a = *(const double *)left;
-    const double b = *(const double *)right;
-    return (a > b) - (a < b);
+    char call[512], answer[8] = "";
+    if (!c->preload) {
+        return 1;
+    }
+    snprintf(call, sizeof call, "LD_PRELOAD=%s /bin/true 2>&1 | head -c 1", c->preload);
+    FILE *output = popen(call, "r");
+    const size_t said = output ? fread(answer, 1, 1, output) : 1;
+    if (output) {
+        pclose(output);
+    }
+    if (said) {
+        printf("%s: left out, %s is not installed\n", c->name, c->preload);
+    }
+    return !said;
 }
 
 /* A member of the samples, over the same member of contender 0 in the same round; contender 0 as it is. */
-static void
-spread(size_t contender, size_t member, double *median, double *least, double *most)
+static spread spread_of(size_t contender, size_t base_of, size_t member)
 {
     double values[MOST_REPEATS];
     for (int round = 0; round < plan.repeats; round++) {
-        const double base = *(const double *)((const char *)&samples[0][round] + member);
+        const double base =
+            *(const double *)((const char *)&samples[base_of][round] + member);
         const double value =
             *(const double *)((const char *)&samples[contender][round] + member);
-        values[round] = contender == 0 || base <= 0 ? value : value / base;
+        values[round] = contender == base_of || base <= 0 ? value : value / base;
     }
-    qsort(values, (size_t)plan.repeats, sizeof(values[0]), by_value);
-    *median = values[plan.repeats / 2];
-    *least = values[0];
-    *most = values[plan.repeats - 1];
+    return measure_spread(values, (size_t)plan.repeats);
 }
 
 static int print_cell(size_t contender, size_t member, const char *format, double bound)
 {
-    double median, least, most;
     char text[64];
-    spread(contender, member, &median, &least, &most);
-    snprintf(text, sizeof(text), format, median, least, most);
+    const spread s = spread_of(contender, 0, member);
+    snprintf(text, sizeof(text), format, s.median, s.q1, s.q3);
     printf(" | %-24s", text);
-    return bound > 0 && median > bound;
+    return bound > 0 && s.median > bound;
+}
+
+/* The fastest of ours that needs no checking against the fastest that one could preload instead. */
+static void print_best(const struct script *script)
+{
+    size_t ours = 0, theirs = 0;
+    for (size_t i = 1; i < CONTENDERS; i++) {
+        size_t *best = contenders[i].spec ? &ours : &theirs;
+        if (there[i] &&
+            (*best == 0 || spread_of(i, 0, offsetof(sample, cpu)).median <
+                               spread_of(*best, 0, offsetof(sample, cpu)).median)) {
+            *best = i;
+        }
+    }
+    if (!ours || !theirs) {
+        return;
+    }
+    const spread s = spread_of(ours, theirs, offsetof(sample, cpu));
+    printf("best of ours: %s against %s: cpu %.3f [%.3f-%.3f]  bound 1.00  %s\n",
+           contenders[ours].name, contenders[theirs].name, s.median, s.q1, s.q3,
+           s.median > 1.00 ? "MISSED" : "met");
+    measure_record(script->file, contenders[ours].name, contenders[theirs].name, 0, s,
+                   1.00);
 }
 
 static int print_script(const struct script *script)
 {
     int missed = 0;
-    printf("%-16s | %-24s | %-24s | %-24s\n", script->file, "cpu", "wall",
+    printf("\n%-26s | %-24s | %-24s | %-24s\n", script->file, "cpu", "wall",
            "peak resident");
     for (size_t i = 0; i < CONTENDERS; i++) {
         const char *const ratio = "%.3f [%.3f-%.3f]";
         int over;
-        printf("%-16s", i ? specs[i] : "lua on libc");
+        if (!there[i]) {
+            continue;
+        }
+        printf("%-26s", contenders[i].name);
         over = print_cell(i, offsetof(sample, cpu), i ? ratio : "%.3f s [%.3f-%.3f]",
                           script->cpu[i]);
         print_cell(i, offsetof(sample, wall), i ? ratio : "%.3f s [%.3f-%.3f]", 0);
@@ -160,7 +215,17 @@ static int print_script(const struct script *script)
         }
         printf("%s\n", over ? " MISSED" : "");
         missed += over;
+        if (i) {
+            char workload[128];
+            snprintf(workload, sizeof workload, "%s, cpu", script->file);
+            measure_record(workload, contenders[i].name, contenders[0].name, 0,
+                           spread_of(i, 0, offsetof(sample, cpu)), script->cpu[i]);
+            snprintf(workload, sizeof workload, "%s, peak", script->file);
+            measure_record(workload, contenders[i].name, contenders[0].name, 0,
+                           spread_of(i, 0, offsetof(sample, memory)), script->memory[i]);
+        }
     }
+    print_best(script);
     return missed;
 }
 
@@ -169,14 +234,15 @@ static int measure(const struct script *script)
 {
     sample warm;
     for (size_t i = 0; i < CONTENDERS; i++) {
-        if (!run(script, specs[i], &warm)) {
+        if (there[i] && !run(script, &contenders[i], &warm)) {
             return -1;
         }
     }
     for (int round = 0; round < plan.repeats; round++) {
         for (size_t i = 0; i < CONTENDERS; i++) {
             const size_t contender = (i + (size_t)round) % CONTENDERS;
-            if (!run(script, specs[contender], &samples[contender][round])) {
+            if (there[contender] &&
+                !run(script, &contenders[contender], &samples[contender][round])) {
                 return -1;
             }
         }
@@ -217,7 +283,13 @@ int main(int argc, char **argv)
               stderr);
         return 2;
     }
-    printf("ratios to lua on libc, median [least-most] of %d rounds\n", plan.repeats);
+    char text[64];
+    snprintf(text, sizeof text, "%d rounds; ratios to lua on libc, median and quartiles",
+             plan.repeats);
+    measure_head("lua_bench", text);
+    for (size_t i = 0; i < CONTENDERS; i++) {
+        there[i] = is_there(&contenders[i]);
+    }
     for (size_t i = 0; i < SCRIPTS; i++) {
         const int here = measure(&scripts[i]);
         if (here < 0) {

@@ -11,6 +11,7 @@
 
 static unsigned rows, missed;
 static cpu_set_t allowed;
+static const char *program_name = "";
 
 static double clock_ns(clockid_t clock)
 {
@@ -54,6 +55,7 @@ void measure_unpin(void)
 void measure_head(const char *program, const char *plan)
 {
     double load[3] = {0, 0, 0};
+    program_name = program;
     if (getloadavg(load, 3) < 1) {
         load[0] = -1;
     }
@@ -76,6 +78,34 @@ spread measure_spread(double *values, size_t count)
     const double middle =
         count % 2 ? values[count / 2] : (values[count / 2 - 1] + values[count / 2]) / 2;
     return (spread){values[count / 4], middle, values[count - 1 - count / 4]};
+}
+
+void measure_record(const char *workload,
+                    const char *what,
+                    const char *against,
+                    double x,
+                    spread ratio,
+                    double bound)
+{
+    const char *path = getenv("HOSTMALLOC_BENCH_JSON");
+    FILE *file = path ? fopen(path, "a") : NULL;
+    if (!file) {
+        if (path) {
+            perror(path);
+            exit(2);
+        }
+        return;
+    }
+    fprintf(file,
+            "{\"program\": \"%s\", \"workload\": \"%s\", \"what\": \"%s\", "
+            "\"against\": \"%s\", \"x\": %.0f, \"median\": %.4f, \"q1\": %.4f, "
+            "\"q3\": %.4f, \"bound\": %.2f}\n",
+            program_name, workload, what, against, x, ratio.median, ratio.q1, ratio.q3,
+            bound);
+    if (fclose(file) != 0) {
+        perror(path);
+        exit(2);
+    }
 }
 
 void measure_row(double median, double bound)

@@ -25,6 +25,15 @@ void measure_head(const char *program, const char *plan);
 /* Sorts values. count is not 0. */
 spread measure_spread(double *values, size_t count);
 
+/* The same figure for machines: one JSON object a line, appended to the file that HOSTMALLOC_BENCH_JSON names; nothing
+   without it. Names are plain text without quotes. x is what a plot has below: bytes, threads, blocks; 0 for none. */
+void measure_record(const char *workload,
+                    const char *what,
+                    const char *against,
+                    double x,
+                    spread ratio,
+                    double bound);
+
 /* Ends a row that was judged by its median: against a bound, 0 for none. Every row is counted. */
 void measure_row(double median, double bound);
 /* "12 rows, 1 bound missed", and 1 if any was. */

@@ -217,9 +217,12 @@ static void print_peer(size_t who, size_t script, int heavy, unsigned rounds)
     const double peak = spread_of(who, offsetof(sample, peak), rounds).median;
     const double bound = heavy ? 0 : peers[who].cpu[script];
     const double bound_peak = heavy ? 0 : peers[who].peak[script];
+    char workload[64];
     printf("  %-30s wall %6.2f  peak %6.2f  cpu %6.2f [%.2f %.2f]", peers[who].name,
            spread_of(who, offsetof(sample, wall), rounds).median, peak, cpu.median,
            cpu.q1, cpu.q3);
+    snprintf(workload, sizeof workload, "%s, cpu", scripts[script].file);
+    measure_record(workload, peers[who].name, peers[0].name, heavy, cpu, bound);
     measure_row(cpu.median, bound);
     if (bound_peak > 0) {
         printf("  %-30s              peak %6.2f", "", peak);
