@@ -1,20 +1,13 @@
 /* SPDX-License-Identifier: MIT */
-/* A host as a runtime's memory manager: counts, callbacks, misuse, threads, forks and want of memory. */
+/* A host as a runtime's memory manager: counts, callbacks, misuse and want of memory. */
 #define COBJMACROS
 #include <hostmalloc/bridges/clr.h>
 
 #include "check.h"
 
+#include "memory_internal.h"
 #include <hostmalloc/debug.h>
 #include <hostmalloc/hostmalloc.h>
-#include <pthread.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/wait.h>
-#include <unistd.h>
-
-#include "memory_internal.h"
 
 static hm_host *open_host(const char *spec)
 {
@@ -194,12 +187,12 @@ noting_query(ICLRMemoryNotificationCallback *self, REFIID riid, void **object)
 
 static ULONG noting_add_ref(ICLRMemoryNotificationCallback *self)
 {
-    return (ULONG)__atomic_add_fetch(&noting_of(self)->references, 1, __ATOMIC_ACQ_REL);
+    return (ULONG)++noting_of(self)->references;
 }
 
 static ULONG noting_release(ICLRMemoryNotificationCallback *self)
 {
-    return (ULONG)__atomic_sub_fetch(&noting_of(self)->references, 1, __ATOMIC_ACQ_REL);
+    return (ULONG)--noting_of(self)->references;
 }
 
 static HRESULT noting_told(ICLRMemoryNotificationCallback *self, EMemoryAvailable how)
@@ -357,192 +350,6 @@ static void clr__out_of_memory_at_each_step(void **state)
     }
 }
 
-#define THREADS 8
-
-typedef struct shared {
-    IHostMemoryManager *m;
-    IHostMalloc *object;
-    unsigned seed;
-    int failures;
-} shared;
-
-static void *churn(void *context)
-{
-    shared *s = context;
-    void *blocks[32] = {NULL};
-    unsigned seed = s->seed;
-    char file[] = "churn.c";
-    for (int i = 0; i < 4000; i++) {
-        seed = seed * 1664525u + 1013904223u;
-        void **at = &blocks[seed >> 8 & 31];
-        s->failures += IHostMalloc_Free(s->object, *at) != S_OK;
-        *at = NULL;
-        const SIZE_T bytes = seed >> 16 & 511;
-        s->failures +=
-            (seed & 64 ? IHostMalloc_Alloc(s->object, bytes, eTaskCritical, at)
-                       : IHostMalloc_DebugAlloc(s->object, bytes, eTaskCritical, file,
-                                                i & 7, at)) != S_OK;
-        if (*at) {
-            memset(*at, i, bytes);
-        }
-        if (i % 500 == 0) {
-            void *pages = NULL;
-            MEMORY_BASIC_INFORMATION seen;
-            SIZE_T written;
-            s->failures += IHostMemoryManager_VirtualAlloc(s->m, NULL, 4096, MEM_COMMIT,
-                                                           PAGE_READWRITE, eTaskCritical,
-                                                           &pages) != S_OK;
-            s->failures += IHostMemoryManager_VirtualQuery(s->m, pages, &seen,
-                                                           sizeof seen, &written) != S_OK;
-            s->failures +=
-                IHostMemoryManager_VirtualFree(s->m, pages, 0, MEM_RELEASE) != S_OK;
-        }
-        if (i % 1000 == 0) {
-            noting n = NOTING;
-            IHostMemoryManager_RegisterMemoryNotificationCallback(s->m, &n.base);
-            IHostMemoryManager_RegisterMemoryNotificationCallback(s->m, NULL);
-            while (__atomic_load_n(&n.references, __ATOMIC_ACQUIRE) != 1) {
-                usleep(100); /* another thread takes it out */
-            }
-        }
-    }
-    for (size_t i = 0; i < COUNT(blocks); i++) {
-        s->failures += IHostMalloc_Free(s->object, blocks[i]) != S_OK;
-    }
-    return NULL;
-}
-
-static int count_one(void *context, const hm_block *block)
-{
-    (void)block;
-    (*(size_t *)context)++;
-    return 0;
-}
-
-static void clr__threads(void **state)
-{
-    static const char *const specs[] = {"default", "debug:report=/dev/null"};
-    (void)state;
-    for (size_t i = 0; i < COUNT(specs); i++) {
-        IHostMemoryManager *m = manager(specs[i]);
-        IHostMalloc *object = create(m, MALLOC_THREADSAFE);
-        pthread_t threads[THREADS];
-        shared all[THREADS];
-        size_t live = 0;
-        for (unsigned t = 0; t < THREADS; t++) {
-            all[t] = (shared){m, object, t + 1, 0};
-            assert_int_equal(pthread_create(&threads[t], NULL, churn, &all[t]), 0);
-        }
-        for (unsigned t = 0; t < THREADS; t++) {
-            pthread_join(threads[t], NULL);
-            assert_int_equal(all[t].failures, 0);
-        }
-        assert_int_equal(hm_walk(hm_clr_malloc(object), count_one, &live), HM_OK);
-        assert_int_equal(live, 0);
-        assert_int_equal(IHostMalloc_Release(object), 0);
-        assert_int_equal(IHostMemoryManager_Release(m), 0);
-    }
-}
-
-typedef struct forking {
-    IHostMalloc *object;
-    uint32_t stop; /* atomic */
-} forking;
-
-static void *keep_busy(void *context)
-{
-    forking *f = context;
-    while (!__atomic_load_n(&f->stop, __ATOMIC_ACQUIRE)) {
-        void *blocks[64];
-        size_t live = 0;
-        for (size_t i = 0; i < COUNT(blocks); i++) {
-            IHostMalloc_Alloc(f->object, i * 100, eTaskCritical, &blocks[i]);
-        }
-        hm_walk(hm_clr_malloc(f->object), count_one, &live);
-        for (size_t i = 0; i < COUNT(blocks); i++) {
-            IHostMalloc_Free(f->object, blocks[i]);
-        }
-    }
-    return NULL;
-}
-
-static void clr__the_child_of_a_fork_goes_on(void **state)
-{
-    static const DWORD types[] = {MALLOC_THREADSAFE, 0};
-    (void)state;
-    for (size_t i = 0; i < COUNT(types); i++) {
-        IHostMemoryManager *m = manager("default");
-        forking f = {create(m, types[i]), 0};
-        pthread_t thread;
-        void *mine = NULL;
-        assert_int_equal(IHostMalloc_Alloc(f.object, 40, eTaskCritical, &mine), S_OK);
-        if (types[i]) {
-            assert_int_equal(pthread_create(&thread, NULL, keep_busy, &f), 0);
-        }
-        for (int round = 0; round < 20; round++) {
-            int outcome = 0;
-            const pid_t child = fork();
-            assert_true(child >= 0);
-            if (child == 0) {
-                void *block = NULL;
-                size_t live = 0;
-                alarm(60);
-                int good = IHostMalloc_Alloc(f.object, 9, eTaskCritical, &block) == S_OK;
-                good &= hm_walk(hm_clr_malloc(f.object), count_one, &live) == HM_OK;
-                good &= live >= 2;
-                good &= IHostMalloc_Free(f.object, block) == S_OK;
-                good &= IHostMalloc_Free(f.object, block) == HOST_E_INVALIDOPERATION;
-                good &= IHostMalloc_Free(f.object, mine) == S_OK;
-                IHostMalloc *another = NULL;
-                good &= IHostMemoryManager_CreateMalloc(m, 1, &another) == S_OK;
-                _exit(good ? 0 : 1);
-            }
-            assert_int_equal(waitpid(child, &outcome, 0), child);
-            assert_int_equal(outcome, 0);
-        }
-        __atomic_store_n(&f.stop, 1, __ATOMIC_RELEASE);
-        if (types[i]) {
-            pthread_join(thread, NULL);
-        }
-        assert_int_equal(IHostMalloc_Free(f.object, mine), S_OK);
-        IHostMalloc_Release(f.object);
-        IHostMemoryManager_Release(m);
-    }
-}
-
-/* What a runtime keeps for good is still used by what runs after main, and leaves in no particular order. */
-static IHostMalloc *kept;
-static void *kept_block;
-
-static void at_the_end(void)
-{
-    void *block = NULL;
-    if (IHostMalloc_Free(kept, kept_block) != S_OK ||
-        IHostMalloc_Alloc(kept, 10, eTaskCritical, &block) != S_OK ||
-        IHostMalloc_Free(kept, block) != S_OK) {
-        _exit(3);
-    }
-}
-
-static void clr__mallocs_work_until_the_end(void **state)
-{
-    (void)state;
-    int outcome = 0;
-    fflush(NULL);
-    const pid_t child = fork();
-    assert_true(child >= 0);
-    if (child == 0) {
-        atexit(at_the_end);
-        IHostMemoryManager *m = manager("debug:report=/dev/null");
-        kept = create(m, MALLOC_THREADSAFE);
-        IHostMalloc_Alloc(kept, 100, eTaskCritical, &kept_block);
-        IHostMemoryManager_Release(m);
-        exit(0);
-    }
-    assert_int_equal(waitpid(child, &outcome, 0), child);
-    assert_int_equal(outcome, 0);
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -555,9 +362,6 @@ int main(void)
         cmocka_unit_test(clr__who_leaves_in_low_memory_hears_of_its_end),
         cmocka_unit_test(clr__a_callback_unregisters_itself),
         cmocka_unit_test(clr__out_of_memory_at_each_step),
-        cmocka_unit_test(clr__threads),
-        cmocka_unit_test(clr__the_child_of_a_fork_goes_on),
-        cmocka_unit_test(clr__mallocs_work_until_the_end),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -6,12 +6,7 @@
 
 #include <hostmalloc/debug.h>
 #include <hostmalloc/hostmalloc.h>
-#include <pthread.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
 #include "memory_internal.h"
 
@@ -426,75 +421,6 @@ static void clr_host__sites_go_through_both_bridges(void **state)
     hm_host_release(back);
 }
 
-static int churn_failures; /* atomic */
-
-static void *churn(void *context)
-{
-    hm_malloc *m = context;
-    void *blocks[32] = {NULL};
-    unsigned seed = (unsigned)(uintptr_t)&seed;
-    for (int i = 0; i < 3000; i++) {
-        seed = seed * 1664525u + 1013904223u;
-        void **at = &blocks[seed >> 8 & 31];
-        const size_t bytes = seed >> 16 & 511;
-        if (*at && seed & 32) {
-            *at = hm_realloc(m, *at, bytes);
-        } else {
-            __atomic_fetch_add(&churn_failures, hm_free(m, *at) != HM_OK,
-                               __ATOMIC_RELAXED);
-            *at = hm_alloc(m, bytes);
-        }
-        __atomic_fetch_add(&churn_failures, !*at, __ATOMIC_RELAXED);
-        if (*at) {
-            memset(*at, i, bytes);
-        }
-    }
-    for (size_t i = 0; i < COUNT(blocks); i++) {
-        hm_free(m, blocks[i]);
-    }
-    return NULL;
-}
-
-static void clr_host__threads_and_a_fork(void **state)
-{
-    hm_host *back = there_and_back("default");
-    hm_malloc *m = create(back, HM_MALLOC_THREADSAFE | HM_MALLOC_EXACT);
-    pthread_t threads[8];
-    hm_stats stats;
-    (void)state;
-    for (size_t i = 0; i < COUNT(threads); i++) {
-        assert_int_equal(pthread_create(&threads[i], NULL, churn, m), 0);
-    }
-    int calls = 0;
-    assert_int_equal(hm_host_subscribe(back, hear, &calls), HM_OK);
-    for (int round = 0; round < 10; round++) {
-        int outcome = 0;
-        const pid_t child = fork();
-        assert_true(child >= 0);
-        if (child == 0) {
-            alarm(60);
-            void *p = hm_alloc(m, 10);
-            int good = p && hm_free(m, p) == HM_OK && hm_free(m, p) == HM_E_FREED;
-            good &= hm_host_unsubscribe(back, hear, &calls) == HM_OK;
-            good &= hm_host_subscribe(back, hear, &calls) == HM_OK;
-            hm_malloc *another;
-            good &= hm_host_create_malloc(back, "child", 0, &another, NULL) == HM_OK;
-            _exit(good ? 0 : 1);
-        }
-        assert_int_equal(waitpid(child, &outcome, 0), child);
-        assert_int_equal(outcome, 0);
-    }
-    for (size_t i = 0; i < COUNT(threads); i++) {
-        pthread_join(threads[i], NULL);
-    }
-    assert_int_equal(hm_host_unsubscribe(back, hear, &calls), HM_OK);
-    assert_int_equal(churn_failures, 0);
-    assert_int_equal(hm_malloc_stats(m, &stats), HM_OK);
-    assert_int_equal(stats.live_blocks, 0);
-    hm_malloc_release(m);
-    hm_host_release(back);
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -509,7 +435,6 @@ int main(void)
         cmocka_unit_test(clr_host__notifications),
         cmocka_unit_test(clr_host__out_of_memory_at_each_step),
         cmocka_unit_test(clr_host__sites_go_through_both_bridges),
-        cmocka_unit_test(clr_host__threads_and_a_fork),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
