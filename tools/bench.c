@@ -21,27 +21,32 @@ static const struct stage {
     const char *name, *program;
     const char *arguments[MOST_ARGUMENTS]; /* "@name" lies beside the program */
     const char *summary;
+    int has_bounds; /* knows --check */
 } stages[] = {
     {"interface",
      "hm_bench",
      {NULL},
-     "the calls against mimalloc and libc called directly"},
-    {"sweep", "sweep", {NULL}, "churn by size, by threads and by live blocks"},
+     "the calls against mimalloc and libc called directly",
+     1},
+    {"sweep", "sweep", {NULL}, "churn by size, by threads and by live blocks", 0},
     {"lua",
      "lua_bench",
      {"lua5.4", "@lua_host", "@."},
-     "Lua programs against stock Lua, also under preloaded allocators"},
-    {"task", "ole_cost", {"mimalloc"}, "task memory, with and without a spy"},
-    {"linked", "mapi_cost", {"mimalloc"}, "blocks that own blocks, and MAPI's buffers"},
-    {"debug", "debug_bench", {NULL}, "the debug host over mimalloc"},
+     "Lua programs against stock Lua, also under preloaded allocators",
+     1},
+    {"task", "ole_cost", {"mimalloc"}, "task memory, with and without a spy", 0},
+    {"mapi", "mapi_cost", {"mimalloc"}, "buffers that own others", 0},
+    {"debug", "debug_bench", {NULL}, "the debug host over mimalloc", 1},
     {"layers",
      "layer_bench",
      {"@hm_layer_pass.so"},
-     "instructions and time of each layer"},
+     "instructions and time of each layer",
+     1},
     {"peers",
      "peer_bench",
      {"lua5.4", "@lua_host", "@."},
-     "the debug host beside heaptrack, valgrind and others"},
+     "the debug host beside heaptrack, valgrind and others",
+     1},
 };
 #define STAGES (sizeof stages / sizeof stages[0])
 
@@ -147,7 +152,7 @@ static void become(const struct stage *s, const options *o, const char *folder)
     if (o->quick) {
         arguments[count++] = quick;
     }
-    if (o->check && strcmp(s->name, "sweep") != 0 && strcmp(s->name, "task") != 0) {
+    if (o->check && s->has_bounds) {
         arguments[count++] = check;
     }
     for (size_t i = 0; i < MOST_ARGUMENTS && s->arguments[i]; i++) {
@@ -245,6 +250,7 @@ const verb bench_verb = {
     "it\n"
     "  lua            Lua programs against stock Lua, also under preloaded allocators\n"
     "  task           task memory, with and without a spy\n"
+    "  mapi           buffers that own others\n"
     "  debug          the debug host over mimalloc\n"
     "  layers         instructions and time of each layer\n"
     "  peers          the debug host beside heaptrack, valgrind and others\n",

@@ -16,7 +16,6 @@ set xlabel system("printf %s " . label . " | tr _ ' '")
 set ylabel "ratio, lower is better"
 set logscale x (axis eq "live" ? 10 : 2)
 set logscale y 2
-set yrange [0.25:*]
 set grid
 set key outside right noenhanced
 plot for [i = 0:blocks - 1] file index i using 1:2:3:4 with yerrorlines pointtype 7 pointsize 0.5 title columnheader(1)
