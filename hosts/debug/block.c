@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Layout of blocks of any size and alignment; malloc.c has the common case inline. */
-#include "block_internal.h"
+#include "debug_internal.h"
 
 uint64_t hm__debug_cookie;
 
@@ -13,12 +13,15 @@ static int is_long(size_t bytes, size_t alignment)
     return bytes >= DEBUG_LONG || alignment > 16;
 }
 
-size_t hm__debug_inner_bytes(size_t bytes, size_t alignment)
+size_t hm__debug_inner_bytes(size_t bytes, size_t alignment, size_t edge)
 {
     if (bytes >= DEBUG_BYTES_MAX || alignment >= DEBUG_BYTES_MAX) {
         return 0;
     }
-    size_t inner = bytes + DEBUG_EDGE_BYTES;
+    /* Without a guard the epitaph needs room. */
+    const size_t room =
+        edge || bytes > DEBUG_EPITAPH_BYTES ? bytes + edge : DEBUG_EPITAPH_BYTES;
+    size_t inner = DEBUG_HEADER_BYTES + room;
     if (is_long(bytes, alignment)) {
         inner += DEBUG_ORIGIN_BYTES + (alignment - 16);
     }
@@ -41,6 +44,17 @@ origin_hash(const void *block, uint64_t hash, uint64_t base, uint64_t bytes)
     return hm__debug_mix(block, hash ^ base, bytes);
 }
 
+static uint64_t hash_of(const void *block, uint64_t low, uint64_t high, unsigned traits)
+{
+    return traits & DEBUG_TRAIT_PLAIN ? hm__debug_plain_hash()
+                                      : hm__debug_mix(block, low, high);
+}
+
+static size_t edge_of(unsigned traits)
+{
+    return traits & DEBUG_TRAIT_EDGES ? DEBUG_GUARD_BYTES : 0;
+}
+
 static const uint64_t base_mask = (UINT64_C(1) << ORIGIN_BASE_BITS) - 1;
 static const uint64_t bytes_mask =
     (UINT64_C(1) << (ORIGIN_BYTES_BITS + ORIGIN_LOG_BITS)) - 1;
@@ -54,7 +68,9 @@ int hm__debug_shape_read(const void *block, debug_shape *shape)
     const debug_header *header = hm__debug_header(block);
     const uint64_t low = hm__debug_load(&header->low);
     const uint64_t high = hm__debug_load(&header->high);
-    const uint64_t hash = hm__debug_mix(block, low, high);
+    const unsigned traits = hm__debug_traits(hm__debug_high_owner(high));
+    const uint64_t hash = hash_of(block, low, high, traits);
+    shape->edge = edge_of(traits);
     if (hm__debug_seal_of(high) != hm__debug_seal(hash)) {
         return 0;
     }
@@ -103,9 +119,10 @@ void hm__debug_shape_write(void *block,
                            uint64_t high_without_seal)
 {
     const int longer = is_long(bytes, alignment);
+    const unsigned traits = hm__debug_traits(hm__debug_high_owner(high_without_seal));
     debug_header *header = hm__debug_header(block);
     const uint64_t low = low_without_size | (longer ? DEBUG_LONG : (uint32_t)bytes);
-    uint64_t hash = hm__debug_mix(block, low, high_without_seal);
+    uint64_t hash = hash_of(block, low, high_without_seal, traits);
     hm__debug_store(&header->low, low);
     hm__debug_store(&header->high, hm__debug_sealed(high_without_seal, hash));
     if (longer) {
@@ -116,5 +133,7 @@ void hm__debug_shape_write(void *block,
         hm__debug_store(&origin->base, place | (hash & ~base_mask));
         hm__debug_store(&origin->bytes, size | (hash << 32 & ~bytes_mask));
     }
-    hm__debug_rear_store(block, bytes, hm__debug_rear(hash));
+    if (edge_of(traits)) {
+        hm__debug_rear_store(block, bytes, hm__debug_rear(hash));
+    }
 }

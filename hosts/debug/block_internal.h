@@ -14,7 +14,10 @@
  * user's are 0xF8 to 0xFB: never 0 (the commonest overrun is a terminating NUL), never ASCII, never part
  * of valid UTF-8, never -1; the guard's others are never 0 nor ASCII. A block of 4 GiB and more, or of a larger alignment, says LONG in its size field
  * and keeps an origin (16 more bytes) before the header. After the free the rear guard's place holds the
- * epitaph: who freed it and where. */
+ * epitaph: who freed it and where.
+ *
+ * A malloc may go without rear guards (edges=no): then the epitaph is the first word of what was the user's, and room
+ * for it is made. One that only counts (mode=stats) goes without hashes too: its seal is the same on every header. */
 #ifndef HM_DEBUG_BLOCK_INTERNAL_H
 #define HM_DEBUG_BLOCK_INTERNAL_H
 
@@ -68,11 +71,11 @@
 #define DEBUG_GUARD_FREED 8u /* those pages are protected */
 #define DEBUG_LIVE_STATES (1u << DEBUG_LIVE | 1u << DEBUG_IGNORED | 1u << DEBUG_GUARDED)
 
-#define DEBUG_HEADER_BYTES 16u
-#define DEBUG_ORIGIN_BYTES 16u
-#define DEBUG_GUARD_BYTES  8u
-#define DEBUG_EDGE_BYTES   (DEBUG_HEADER_BYTES + DEBUG_GUARD_BYTES)
-#define DEBUG_BLOCK_MIN    32u /* the block map tells starts 32 bytes apart */
+#define DEBUG_HEADER_BYTES  16u
+#define DEBUG_ORIGIN_BYTES  16u
+#define DEBUG_GUARD_BYTES   8u
+#define DEBUG_EPITAPH_BYTES 8u
+#define DEBUG_BLOCK_MIN     32u /* the block map tells starts 32 bytes apart */
 
 #define DEBUG_LONG       UINT32_MAX /* in the size field: the origin knows */
 #define DEBUG_SITE_MAX   ((1u << 20) - 1)
@@ -142,6 +145,16 @@ static inline uint64_t hm__debug_mix(const void *block, uint64_t low, uint64_t h
         (low ^ (uintptr_t)block ^ hm__debug_cookie) * UINT64_C(0x9E3779B97F4A7C15) +
         (high << DEBUG_SEAL_WIDTH) * UINT64_C(0xD6E8FEB86659FD93);
     return hash ^ hash >> 32;
+}
+
+/* How the blocks of a malloc look, by its number. */
+#define DEBUG_TRAIT_EDGES 1u /* they have a rear guard */
+#define DEBUG_TRAIT_PLAIN 2u /* they have no hash */
+
+/* What stands for the hash there. */
+static inline uint64_t hm__debug_plain_hash(void)
+{
+    return hm__debug_cookie;
 }
 
 /* The seal, as it stands in the upper bits of high. */
@@ -216,11 +229,23 @@ static inline uint64_t hm__debug_epitaph(uint64_t hash, uint32_t site, uint64_t 
     return site | thread >> 32 | (hash & ~UINT64_C(0xFFFFFFFF));
 }
 
+/* Where the epitaph of a freed block is, from its start on, and from where on the block is filled. */
+static inline size_t hm__debug_epitaph_at(size_t bytes, size_t edge)
+{
+    return edge ? bytes : 0;
+}
+
+static inline size_t hm__debug_stale_from(size_t edge)
+{
+    return edge ? 0 : 8;
+}
+
 /* What header and origin say, once they were found good. */
 typedef struct debug_shape {
     size_t bytes;     /* requested */
     size_t alignment; /* as asked for, 16 where less was */
     char *base;       /* the inner block */
+    size_t edge;      /* bytes of rear guard: 8 or 0 */
     uint64_t hash;    /* what the rear guard is cut from */
 } debug_shape;
 
@@ -234,8 +259,15 @@ uint64_t hm__debug_rear_peek(const void *block, size_t bytes);
 
 /* block.c, for whoever is not in a hurry. 1 when header and origin are intact. */
 int hm__debug_shape_read(const void *block, debug_shape *shape);
-/* Inner bytes for a request; alignment is a power of two, 16 or more. 0: there is no such block. */
-size_t hm__debug_inner_bytes(size_t bytes, size_t alignment);
+/* Inner bytes for a request; alignment is a power of two, 16 or more, edge the bytes of rear guard. 0: there is no such
+   block. */
+size_t hm__debug_inner_bytes(size_t bytes, size_t alignment, size_t edge);
+/* As hm__debug_inner_bytes says, where no alignment was asked for. */
+DEBUG_INLINE size_t hm__debug_whole(size_t size, size_t edge)
+{
+    const size_t whole = DEBUG_HEADER_BYTES + size + edge;
+    return whole < DEBUG_BLOCK_MIN ? DEBUG_BLOCK_MIN : whole;
+}
 /* Where the user's block starts in an inner block of that many bytes. */
 void *hm__debug_place(void *base, size_t bytes, size_t alignment);
 /* Write header, origin where needed, and rear guard. */

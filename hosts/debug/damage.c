@@ -16,7 +16,8 @@ int hm__debug_is_damaged(const void *block)
         return damaged;
     }
     return !hm__debug_shape_read(block, &shape) ||
-           hm__debug_rear_peek(block, shape.bytes) != hm__debug_rear(shape.hash);
+           (shape.edge &&
+            hm__debug_rear_peek(block, shape.bytes) != hm__debug_rear(shape.hash));
 }
 
 static unsigned guard_byte(uint64_t guard, unsigned at)
@@ -102,8 +103,9 @@ static int fields_stand(debug_malloc *m, const void *block, uint64_t *expected)
     const uint64_t high = hm__debug_load(&header->high);
     const size_t bytes = hm__debug_low_size(low);
     hm_malloc *inner = m->inner;
-    if (bytes == DEBUG_LONG ||
-        bytes + DEBUG_EDGE_BYTES > HM_LOAD(inner->vtbl)->size_of(inner, header)) {
+    if (!m->edge || bytes == DEBUG_LONG ||
+        DEBUG_HEADER_BYTES + bytes + m->edge >
+            HM_LOAD(inner->vtbl)->size_of(inner, header)) {
         return 0;
     }
     const uint64_t hash = hm__debug_mix(block, low, high);
@@ -215,9 +217,11 @@ static void detail_stale(debug_text *t, const debug_finding *f)
 
 static size_t first_changed(const debug_malloc *m, const unsigned char *at, size_t bytes)
 {
-    for (size_t i = 0; i < bytes && m->fill != DEBUG_FILL_NONE; i++) {
-        const int filled = m->fill == DEBUG_FILL_ALL || bytes < DEBUG_FILL_WHOLE ||
-                           i < DEBUG_FILL_HEAD || bytes - i <= DEBUG_FILL_TAIL;
+    const size_t from = hm__debug_stale_from(m->edge);
+    const int whole = m->fill == DEBUG_FILL_ALL || bytes - from < DEBUG_FILL_WHOLE;
+    for (size_t i = from; i < bytes && m->fill != DEBUG_FILL_NONE; i++) {
+        const int filled =
+            whole || i - from < DEBUG_FILL_HEAD || bytes - i <= DEBUG_FILL_TAIL;
         if (filled && at[i] != DEBUG_STALE) {
             return i;
         }

@@ -57,17 +57,18 @@ typedef struct debug_book {
     int64_t told;          /* of live, what the malloc's shared figure knows */
     debug_held *held_next; /* where the next block held back goes */
     debug_held *held_end;  /* of the half that is being filled */
-    debug_held *held;      /* two halves; see quarantine.c */
+    int64_t held_room;     /* bytes the half that is being filled may still take */
     /* one cache line up to here */
 
+    debug_held *held;    /* two halves; see quarantine.c */
     uint32_t held_half;  /* entries in each */
-    uint32_t held_older; /* 1: the other half is full */
+    uint32_t held_older; /* entries of the other half in use */
     debug_malloc *owner;
     debug_thread *thread;    /* NULL: the common book */
     struct debug_book *next; /* of the malloc; guarded by lock */
 } debug_book;
 
-_Static_assert(offsetof(debug_book, held_half) == 64, "hot fields share a line");
+_Static_assert(offsetof(debug_book, held) == 64, "hot fields share a line");
 
 struct debug_thread {
     debug_book **books; /* by number of malloc; replaced under lock */
@@ -99,6 +100,8 @@ struct debug_malloc {
 
     debug_host *host;
     uint32_t number;     /* the owner in high */
+    uint32_t kind;       /* DEBUG_KIND_* */
+    uint32_t edge;       /* bytes of rear guard */
     uint32_t references; /* atomic */
     uint32_t
         released; /* atomic: 2 when the last reference is gone and no block is left */
@@ -123,6 +126,13 @@ struct debug_malloc {
 
 _Static_assert(offsetof(debug_malloc, host) == 64, "hot fields share a line");
 
+/* What hm__debug_tables has tables for: the modes as they are, and any mixture of their parts. */
+#define DEBUG_KIND_STATS   0u
+#define DEBUG_KIND_CHECKED 1u
+#define DEBUG_KIND_FULL    2u
+#define DEBUG_KIND_MIXED   3u
+#define DEBUG_KINDS        4u
+
 #define DEBUG_FILL_NONE 0u
 #define DEBUG_FILL_ENDS 1u
 #define DEBUG_FILL_ALL  2u
@@ -145,6 +155,16 @@ typedef struct debug_seen {
 } debug_seen;
 #define DEBUG_SEEN_MAX 128u
 
+/* How often something did not fit that has room for so many only. Atomic. */
+typedef struct debug_dropped {
+    uint64_t sites;    /* blocks whose site's number does not fit into headers */
+    uint64_t held;     /* freed blocks that were too large to be held back */
+    uint64_t released; /* released mallocs that are forgotten */
+} debug_dropped;
+
+#define DEBUG_HELD_QUARTER UINT64_MAX
+#define DEBUG_HELD_LEAST   65536u /* that quarter is not less */
+
 /* The block to stop at; see break.c. */
 typedef struct debug_break {
     uint32_t number; /* 0: none */
@@ -155,9 +175,12 @@ typedef struct debug_break {
 struct debug_host {
     hm_layer_host layer;
     hm_debug ask;
+    uint32_t kind;         /* DEBUG_KIND_*, as its mallocs get it */
+    uint32_t edge;         /* bytes of rear guard */
     uint32_t fill;         /* DEBUG_FILL_* */
     uint32_t held_entries; /* 0: none */
-    uint32_t held_bytes;
+    uint64_t held_bytes;   /* DEBUG_HELD_QUARTER: of the live ones */
+    debug_dropped dropped;
     uint32_t released; /* mallocs released and empty; guarded by lock, as the next */
     uint32_t mark;     /* the last checkpoint */
     int leaks;
@@ -193,9 +216,11 @@ typedef struct debug_process {
     uint32_t walkers; /* atomic: blocks must stay where they are */
     debug_malloc *
         *mallocs;       /* by number; DEBUG_OWNER_MAX + 1 of them, NULL: free number */
+    uint8_t *traits;    /* by number: DEBUG_TRAIT_* */
     uint32_t free_from; /* no lower number is free; guarded by lock */
     debug_thread *threads;
     debug_host *hosts;
+    uint64_t threads_cut; /* atomic: threads whose number does not fit into headers */
     uint32_t thread_key;
     uint32_t started; /* guarded by lock */
 } debug_process;
@@ -209,7 +234,8 @@ extern DEBUG_HIDDEN _Thread_local debug_thread *hm__debug_scoped;
 hm_status hm__debug_start(hm_error *err);
 debug_thread *
 hm__debug_attach(void); /* hm__debug_self, made if need be; NULL: no memory */
-uint32_t hm__debug_number_take(debug_malloc *m); /* 0: none left; lock held */
+uint32_t hm__debug_number_take(debug_malloc *m,
+                               unsigned traits); /* 0: none left; lock held */
 void hm__debug_number_give(uint32_t number);     /* lock held */
 debug_malloc *
 hm__debug_malloc_of(uint32_t number); /* NULL when there is none (any more) */
@@ -240,7 +266,7 @@ void hm__debug_malloc_trim(hm_malloc *self);
 void hm__debug_malloc_flush(debug_malloc *m); /* everything held back, in all books */
 
 /* malloc.c: by HM_MALLOC_THREADSAFE */
-extern const hm_malloc_vtbl hm__debug_tables[2];
+extern const hm_malloc_vtbl hm__debug_tables[DEBUG_KINDS][2];
 
 /* slow.c: the same without haste */
 void *hm__debug_alloc_slow(debug_malloc *m,
@@ -297,6 +323,17 @@ hm_status hm__debug_describe_block(hm_malloc *self, const void *block, hm_block 
 hm_status hm__debug_walk(hm_malloc *self, hm_visit *visit, void *context);
 hm_status hm__debug_stats(hm_malloc *self, hm_stats *out);
 hm_status hm__debug_find(hm_malloc *self, const char *interface_name, void **out);
+
+/* The table of a malloc that is told nothing else. */
+static inline const hm_malloc_vtbl *hm__debug_usual(const debug_malloc *m)
+{
+    return &hm__debug_tables[m->kind][(m->base.flags & HM_MALLOC_THREADSAFE) != 0];
+}
+
+static inline unsigned hm__debug_traits(uint32_t number)
+{
+    return DEBUG_GET(hm__debug.traits[number]);
+}
 
 /* The calling thread, in a scope or not; NULL: it was not here before. */
 static inline debug_thread *hm__debug_self(void)

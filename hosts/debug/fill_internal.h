@@ -47,13 +47,34 @@ DEBUG_INLINE void hm__debug_fill_ends(void *block, size_t bytes, uint64_t byte)
     }
 }
 
+#define DEBUG_FILL_INLINE 512u /* larger ones are worth a call */
+
+DEBUG_INLINE void hm__debug_fill_all(void *block, size_t bytes, uint64_t byte)
+{
+    if (bytes < DEBUG_FILL_WHOLE) {
+        hm__debug_fill_ends(block, bytes, byte);
+    } else if (bytes <= DEBUG_FILL_INLINE) {
+        const uint64_t word = byte * UINT64_C(0x0101010101010101);
+        const debug_pair pair = DEBUG_PAIR(word);
+        char *last = (char *)block + bytes - 32;
+        for (char *at = block; at < last; at += 32) {
+            *(debug_pair *)(void *)at = pair;
+            *(debug_pair *)(void *)(at + 16) = pair;
+        }
+        *(debug_pair *)(void *)last = pair;
+        *(debug_pair *)(void *)(last + 16) = pair;
+    } else {
+        memset(block, (int)byte, bytes);
+    }
+}
+
 DEBUG_INLINE void
 hm__debug_fill(void *block, size_t bytes, uint64_t byte, const uint32_t mode)
 {
     if (mode == DEBUG_FILL_ENDS) {
         hm__debug_fill_ends(block, bytes, byte);
     } else if (mode == DEBUG_FILL_ALL) {
-        memset(block, (int)byte, bytes);
+        hm__debug_fill_all(block, bytes, byte);
     }
 }
 
@@ -77,7 +98,6 @@ DEBUG_INLINE int hm__debug_fill_ends_intact(const void *block, size_t bytes)
                                 DEBUG_DIFFERS(tail - 16 - middle);
         return (seen[0] | seen[1]) == 0;
     }
-#undef DEBUG_DIFFERS
     uint64_t first = word, last = word;
     if (bytes >= 8) {
         memcpy(&first, head, 8);
@@ -86,6 +106,42 @@ DEBUG_INLINE int hm__debug_fill_ends_intact(const void *block, size_t bytes)
         memcpy(&first, head, bytes);
     }
     return ((first ^ word) | (last ^ word)) == 0;
+}
+
+/* 1 when all of the stale fill is there. */
+DEBUG_INLINE int hm__debug_fill_all_intact(const void *block, size_t bytes)
+{
+    if (bytes < DEBUG_FILL_WHOLE) {
+        return hm__debug_fill_ends_intact(block, bytes);
+    }
+    const uint64_t word = DEBUG_STALE * UINT64_C(0x0101010101010101);
+    const debug_pair pair = DEBUG_PAIR(word);
+    const char *last = (const char *)block + bytes - 32;
+    debug_pair seen = DEBUG_DIFFERS(last) | DEBUG_DIFFERS(last + 16);
+    for (const char *at = block; at < last; at += 32) {
+        seen |= DEBUG_DIFFERS(at) | DEBUG_DIFFERS(at + 16);
+    }
+#undef DEBUG_DIFFERS
+    return (seen[0] | seen[1]) == 0;
+}
+
+DEBUG_INLINE int
+hm__debug_fill_intact(const void *block, size_t bytes, const uint32_t mode)
+{
+    return mode == DEBUG_FILL_ENDS  ? hm__debug_fill_ends_intact(block, bytes)
+           : mode == DEBUG_FILL_ALL ? hm__debug_fill_all_intact(block, bytes)
+                                    : 1;
+}
+
+/* A block just freed: filled, and marked with who did it. */
+DEBUG_INLINE void hm__debug_mark_stale(
+    void *block, size_t bytes, uint64_t epitaph, const size_t edge, const uint32_t fill)
+{
+    const size_t from = hm__debug_stale_from(edge);
+    if (!from || bytes > from) {
+        hm__debug_fill((char *)block + from, bytes - from, DEBUG_STALE, fill);
+    }
+    hm__debug_rear_store(block, hm__debug_epitaph_at(bytes, edge), epitaph);
 }
 
 #endif

@@ -97,7 +97,7 @@ int hm__debug_guarded_claim(debug_malloc *m,
                             hm_status *status)
 {
     const hm__block_map *map = &hm__debug.map;
-    const unsigned to = opts->to == DEBUG_FREED ? DEBUG_GUARD_FREED : opts->to;
+    const unsigned to = opts->to == DEBUG_MOVING ? opts->to : DEBUG_GUARD_FREED;
     if (!DEBUG_GET(hm__debug_guarded_some) ||
         !hm__block_map_claim(map, block, DEBUG_GUARDED, to)) {
         return 0;

@@ -285,6 +285,7 @@ int hm__debug_slot_shape(const void *block, debug_shape *shape)
     shape->bytes = slot->bytes;
     shape->alignment = slot->alignment;
     shape->base = NULL;
+    shape->edge = DEBUG_GUARD_BYTES;
     shape->hash = slot->hash;
     return 1;
 }

@@ -6,6 +6,7 @@
 #include "guarded_internal.h"
 #include "ignore_internal.h"
 #include "live_internal.h"
+#include "mode_internal.h"
 #include "stacks_internal.h"
 #include "watch_internal.h"
 
@@ -37,23 +38,6 @@ static const hm_option option_leaks = {
     "yes",
     "report blocks still live when the host is released, or the process ends",
     NULL};
-static const hm_option option_fill = {
-    sizeof(hm_option),
-    "fill",
-    HM_OPTION_CHOICE,
-    0,
-    "ends",
-    "pattern in fresh and freed blocks: none, the first 32 and last 16 bytes, or all",
-    "none|ends|all"};
-static const hm_option option_quarantine = {sizeof(hm_option),
-                                            "quarantine",
-                                            HM_OPTION_NUMBER,
-                                            0,
-                                            "16",
-                                            "freed blocks held back by each malloc and "
-                                            "thread, to name double frees; at most 32768",
-                                            NULL};
-
 static const hm_option option_ignore = {
     sizeof(hm_option),
     "ignore",
@@ -144,14 +128,25 @@ static const hm_option option_suppressions = {
     "with leaks, print lines that ignore them, ready to paste into that file",
     NULL};
 
-static const hm_option *const options[] = {
-    &option_ignore,      &option_suppressions, &option_report,     &option_snapshot,
-    &option_leaks,       &option_fill,         &option_quarantine, &option_exitcode,
-    &option_break,       &option_abort,        &option_live,       &option_guard,
-    &option_guard_slots, &option_guard_align,  &option_frames,     &option_sample};
-
-#define HELD_ENTRIES_MAX 32768u
-#define HELD_BYTES       65536u
+static const hm_option *const options[] = {&option_ignore,
+                                           &option_suppressions,
+                                           &option_report,
+                                           &option_snapshot,
+                                           &option_leaks,
+                                           &hm__debug_option_mode,
+                                           &hm__debug_option_edges,
+                                           &hm__debug_option_fill,
+                                           &hm__debug_option_quarantine,
+                                           &hm__debug_option_quarantine_bytes,
+                                           &option_exitcode,
+                                           &option_break,
+                                           &option_abort,
+                                           &option_live,
+                                           &option_guard,
+                                           &option_guard_slots,
+                                           &option_guard_align,
+                                           &option_frames,
+                                           &option_sample};
 
 /* What the process ends with, once a host wants it to; hosts may be gone by then. */
 static uint32_t exit_code;
@@ -310,19 +305,11 @@ static hm_status
 options_read(debug_host *host, const hm_option_values *values, hm_error *err)
 {
     const hm_core *core = hm__debug.core;
-    const char *fill = core->option_text(values, "fill");
-    const uint64_t entries = core->option_number(values, "quarantine");
-    if (entries > HELD_ENTRIES_MAX) {
-        return core->error_set(err, HM_E_INVALID, "host:debug",
-                               "quarantine: %llu blocks, expected at most %u",
-                               (unsigned long long)entries, HELD_ENTRIES_MAX);
+    const hm_status mode = hm__debug_mode_read(host, values, err);
+    if (mode != HM_OK) {
+        return mode;
     }
     host->leaks = core->option_bool(values, "leaks");
-    host->fill = strcmp(fill, "none") == 0  ? DEBUG_FILL_NONE
-                 : strcmp(fill, "all") == 0 ? DEBUG_FILL_ALL
-                                            : DEBUG_FILL_ENDS;
-    host->held_bytes = entries ? HELD_BYTES : 0;
-    host->held_entries = (uint32_t)entries;
     const uint64_t code = core->option_number(values, "exitcode");
     if (code > 255) {
         return core->error_set(err, HM_E_INVALID, "host:debug",

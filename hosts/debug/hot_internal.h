@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* The steps of the hot path that allocate, free and realloc share, compiled into each of them once for
- * unsynchronised and once for thread-safe mallocs (shared 0 and 1). */
+/* The steps of the hot path that allocate, free and realloc share. They are compiled into each of them once for every
+ * kind of malloc and once for every mode, which `how` says: a constant wherever these are used, so that no path asks for
+ * a mode. Only HOW_MIXED looks at what the malloc was made with. */
 #ifndef HM_DEBUG_HOT_INTERNAL_H
 #define HM_DEBUG_HOT_INTERNAL_H
 
@@ -9,6 +10,30 @@
 #include "fill_internal.h"
 #include "ledger_internal.h"
 #include "quarantine_internal.h"
+
+#define HOW_SHARED    1u /* thread-safe */
+#define HOW_EDGES     2u /* rear guards */
+#define HOW_FILL_ENDS 4u
+#define HOW_FILL_ALL  8u
+#define HOW_PLAIN     16u /* counted and no more: no hashes, nothing is held back */
+#define HOW_MIXED     32u /* edges and fill as the malloc says */
+
+#define HOW_STATS   HOW_PLAIN
+#define HOW_CHECKED (HOW_EDGES | HOW_FILL_ENDS)
+#define HOW_FULL    (HOW_EDGES | HOW_FILL_ALL)
+
+DEBUG_INLINE uint32_t hm__debug_how_fill(const debug_malloc *m, const unsigned how)
+{
+    return how & HOW_MIXED       ? m->fill
+           : how & HOW_FILL_ENDS ? DEBUG_FILL_ENDS
+           : how & HOW_FILL_ALL  ? DEBUG_FILL_ALL
+                                 : DEBUG_FILL_NONE;
+}
+
+DEBUG_INLINE size_t hm__debug_how_edge(const debug_malloc *m, const unsigned how)
+{
+    return how & HOW_MIXED ? m->edge : how & HOW_EDGES ? DEBUG_GUARD_BYTES : 0;
+}
 
 DEBUG_INLINE debug_book *
 hm__debug_book_of(const debug_malloc *m, const debug_thread *me, const int shared)
@@ -52,24 +77,23 @@ DEBUG_INLINE uint32_t hm__debug_site_quick(const hm_site *site)
     return id;
 }
 
-DEBUG_INLINE size_t hm__debug_whole(size_t size)
-{
-    const size_t whole = size + DEBUG_EDGE_BYTES;
-    return whole < DEBUG_BLOCK_MIN ? DEBUG_BLOCK_MIN : whole;
-}
-
 /* Write the edges; low and high_without_seal are complete but for the size and the seal. */
 DEBUG_INLINE void hm__debug_seal_block(debug_header *header,
                                        size_t size,
                                        uint64_t low_without_size,
-                                       uint64_t high_without_seal)
+                                       uint64_t high_without_seal,
+                                       size_t edge,
+                                       const unsigned how)
 {
     void *block = header + 1;
     const uint64_t low = low_without_size | size;
-    const uint64_t hash = hm__debug_mix(block, low, high_without_seal);
+    const uint64_t hash = how & HOW_PLAIN ? hm__debug_plain_hash()
+                                          : hm__debug_mix(block, low, high_without_seal);
     hm__debug_store(&header->low, low);
     hm__debug_store(&header->high, hm__debug_sealed(high_without_seal, hash));
-    hm__debug_rear_store(block, size, hm__debug_rear(hash));
+    if (edge) {
+        hm__debug_rear_store(block, size, hm__debug_rear(hash));
+    }
 }
 
 /* A block as its header says it is. */
@@ -81,6 +105,19 @@ typedef struct debug_taken {
     int claimed; /* the map says `to`, by us */
 } debug_taken;
 
+/* Of racing callers one gets 1. A malloc that only counts does not pay for that: there each may. */
+DEBUG_INLINE int
+hm__debug_take_state(uint8_t *state, unsigned live, unsigned to, const unsigned how)
+{
+    if (how & HOW_PLAIN) {
+        DEBUG_SET(*state, (uint8_t)to);
+        return 1;
+    }
+    uint8_t expected = (uint8_t)live;
+    return __atomic_compare_exchange_n(state, &expected, (uint8_t)to, 0, __ATOMIC_ACQ_REL,
+                                       __ATOMIC_RELAXED);
+}
+
 /* 1: a live, intact, small block of m, of size old_size where that is known; a shared malloc's was moved to state
    `to`. 0: anything else, which is for slow.c to look at; what was claimed stays so. */
 DEBUG_INLINE int hm__debug_take(debug_malloc *m,
@@ -88,7 +125,7 @@ DEBUG_INLINE int hm__debug_take(debug_malloc *m,
                                 size_t old_size,
                                 unsigned to,
                                 debug_taken *taken,
-                                const int shared)
+                                const unsigned how)
 {
     taken->claimed = 0;
     if (DEBUG_RARE((uintptr_t)block & 15)) {
@@ -104,11 +141,8 @@ DEBUG_INLINE int hm__debug_take(debug_malloc *m,
         return 0;
     }
     taken->state = state;
-    if (shared) {
-        uint8_t expected = (uint8_t)live;
-        if (DEBUG_RARE(!__atomic_compare_exchange_n(
-                state, &expected, (uint8_t)((to << 1) + half), 0, __ATOMIC_ACQ_REL,
-                __ATOMIC_RELAXED))) {
+    if (how & HOW_SHARED) {
+        if (DEBUG_RARE(!hm__debug_take_state(state, live, (to << 1) + half, how))) {
             return 0;
         }
         taken->claimed = 1;
@@ -116,14 +150,16 @@ DEBUG_INLINE int hm__debug_take(debug_malloc *m,
     const debug_header *header = hm__debug_header(block);
     const uint64_t low = hm__debug_load(&header->low);
     const uint64_t high = hm__debug_load(&header->high);
-    const uint64_t hash = hm__debug_mix(block, low, high);
+    const uint64_t hash =
+        how & HOW_PLAIN ? hm__debug_plain_hash() : hm__debug_mix(block, low, high);
     const size_t bytes = hm__debug_low_size(low);
+    const size_t edge = hm__debug_how_edge(m, how);
     if (DEBUG_RARE(hm__debug_seal_of(high) != hm__debug_seal(hash)) ||
         DEBUG_RARE((uint16_t)high != (uint16_t)m->high) ||
         DEBUG_RARE(bytes > DEBUG_HELD_SMALL)) {
         return 0;
     }
-    if (DEBUG_RARE(hm__debug_rear_load(block, bytes) != hm__debug_rear(hash)) ||
+    if ((edge && DEBUG_RARE(hm__debug_rear_load(block, bytes) != hm__debug_rear(hash))) ||
         DEBUG_RARE(old_size != bytes && old_size != HM_SIZE_UNKNOWN)) {
         return 0;
     }
@@ -133,16 +169,27 @@ DEBUG_INLINE int hm__debug_take(debug_malloc *m,
     return 1;
 }
 
-/* Give a taken block up: filled, marked with who freed it, held back. Its state is FREED already. */
+/* The state of a block that was given up. */
+DEBUG_INLINE unsigned hm__debug_how_freed(const unsigned how)
+{
+    return how & HOW_PLAIN ? DEBUG_GONE : DEBUG_FREED;
+}
+
+/* Give a taken block up: filled, marked with who freed it, held back. Its state says so already. */
 DEBUG_INLINE void hm__debug_retire(debug_malloc *m,
                                    debug_book *book,
                                    void *block,
                                    const debug_taken *taken,
-                                   uint64_t freed)
+                                   uint64_t freed,
+                                   const unsigned how)
 {
+    if (how & HOW_PLAIN) {
+        hm__debug_hold_plain(book, block, taken->bytes);
+        return;
+    }
     const uint64_t epitaph = hm__debug_epitaph(taken->hash, 0, 0) | freed;
-    hm__debug_fill(block, taken->bytes, DEBUG_STALE, m->fill);
-    hm__debug_rear_store(block, taken->bytes, epitaph);
+    hm__debug_mark_stale(block, taken->bytes, epitaph, hm__debug_how_edge(m, how),
+                         hm__debug_how_fill(m, how));
     hm__debug_hold(book, block, taken->state, taken->bytes, epitaph);
 }
 

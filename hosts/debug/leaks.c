@@ -2,6 +2,7 @@
 /* What is live, by site, sorted by bytes: on request, and as the leak report when a host goes. */
 #include "finding_internal.h"
 
+#include "dropped_internal.h"
 #include "guarded_internal.h"
 #include "ignore_internal.h"
 #include "ledger_internal.h"
@@ -295,6 +296,22 @@ static void put_dropped(debug_text *t, const debug_host *host)
     }
 }
 
+/* Only beside something else: a program that did nothing wrong is not told. */
+static void put_bounds(debug_text *t, const debug_host *host)
+{
+    for (unsigned i = 0; i < DEBUG_DROPS; i++) {
+        const char *what;
+        const uint64_t count = hm__debug_dropped(host, i, &what);
+        if (count) {
+            hm__debug_put(t, "==hostmalloc== dropped: ");
+            hm__debug_put_number(t, count);
+            hm__debug_put(t, " (");
+            hm__debug_put(t, what);
+            hm__debug_put(t, ")\n");
+        }
+    }
+}
+
 static void put_summary(debug_text *t,
                         const debug_host *host,
                         const live_list *list,
@@ -372,6 +389,7 @@ static void report(debug_host *host, int fd, const debug_malloc *only, int leaks
     put_dropped(&text, host);
     if (list.blocks || list.ignored || list.suppressed || host->findings ||
         host->repeats) {
+        put_bounds(&text, host);
         put_summary(&text, host, &list, leaks ? "leaked" : "live");
     }
     if (text.length) {

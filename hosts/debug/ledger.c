@@ -87,10 +87,14 @@ static int held_make(debug_book *book)
     if (!book->thread && (book->owner->base.flags & HM_MALLOC_THREADSAFE)) {
         return 1;
     }
-    book->held_half = (book->owner->host->held_entries + 1) / 2;
+    const uint32_t entries = book->owner->kind == DEBUG_KIND_STATS
+                                 ? DEBUG_BATCH
+                                 : book->owner->host->held_entries;
+    book->held_half = (entries + 1) / 2;
     book->held_half += book->held_half == 0;
     book->held = hm__debug.core->memory_alloc(2 * book->held_half * sizeof(debug_held));
     book->held_next = book->held;
+    book->held_room = hm__debug_held_most(book);
     book->held_end = book->held ? book->held + book->held_half : NULL;
     return book->held != NULL;
 }

@@ -4,12 +4,15 @@
  *
  * An unsynchronised malloc touches one line of the object, one of its book, one of the site's tally, the
  * block's edges and a byte of the map, and no atomic. A thread-safe one finds its thread's book, and a free
- * claims the block with one compare-exchange, so that of racing frees exactly one wins. */
+ * claims the block with one compare-exchange, so that of racing frees exactly one wins. Each mode has tables of its
+ * own, from the same lines (see hot_internal.h). */
 #include "hot_internal.h"
 
 DEBUG_INLINE void *alloc_common(
-    debug_malloc *m, size_t size, hm_level level, hm_site *site, const int shared)
+    debug_malloc *m, size_t size, hm_level level, hm_site *site, const unsigned how)
 {
+    const int shared = (how & HOW_SHARED) != 0;
+    const size_t edge = hm__debug_how_edge(m, how);
     debug_thread *me = hm__debug_me;
     const uint32_t id = hm__debug_site_quick(site);
     if (DEBUG_RARE(id > DEBUG_SITE_MAX) || DEBUG_RARE(!me) ||
@@ -30,7 +33,7 @@ DEBUG_INLINE void *alloc_common(
     }
     hm__debug_enter(m, me, site, shared);
     const uint64_t low = (uint64_t)id << 32 | me->low;
-    const size_t whole = hm__debug_whole(size);
+    const size_t whole = hm__debug_whole(size, edge);
     hm_malloc *inner = m->inner;
     debug_header *header = (HM_LOAD(inner->vtbl)->alloc)(inner, whole, level);
     void *block = header + 1;
@@ -44,8 +47,9 @@ DEBUG_INLINE void *alloc_common(
         }
     }
     const uint64_t serial = hm__debug_count_alloc(book, tally, size, shared);
-    hm__debug_fill(block, size, DEBUG_FRESH, m->fill);
-    hm__debug_seal_block(header, size, low, m->high | (serial & DEBUG_SERIAL_MAX) << 16);
+    hm__debug_fill(block, size, DEBUG_FRESH, hm__debug_how_fill(m, how));
+    hm__debug_seal_block(header, size, low, m->high | (serial & DEBUG_SERIAL_MAX) << 16,
+                         edge, how);
     __atomic_store_n(state, hm__block_map_value(block, DEBUG_LIVE), __ATOMIC_RELEASE);
     hm__debug_leave(m, shared);
     return block;
@@ -58,8 +62,9 @@ DEBUG_INLINE hm_status free_common(debug_malloc *m,
                                    size_t size,
                                    size_t alignment,
                                    hm_site *site,
-                                   const int shared)
+                                   const unsigned how)
 {
+    const int shared = (how & HOW_SHARED) != 0;
     if (!block) {
         return HM_OK;
     }
@@ -75,7 +80,8 @@ DEBUG_INLINE hm_status free_common(debug_malloc *m,
     if (shared && (DEBUG_RARE(!book) || DEBUG_RARE(m->limit != DEBUG_NO_LIMIT))) {
         goto slow;
     }
-    if (DEBUG_RARE(!hm__debug_take(m, block, size, DEBUG_FREED, &taken, shared))) {
+    if (DEBUG_RARE(
+            !hm__debug_take(m, block, size, hm__debug_how_freed(how), &taken, how))) {
         goto slow;
     }
     debug_tally *tally = hm__debug_tally(book, taken.site);
@@ -84,10 +90,10 @@ DEBUG_INLINE hm_status free_common(debug_malloc *m,
     }
     hm__debug_enter(m, me, site, shared);
     if (!shared) {
-        DEBUG_SET(*taken.state, hm__block_map_value(block, DEBUG_FREED));
+        DEBUG_SET(*taken.state, hm__block_map_value(block, hm__debug_how_freed(how)));
     }
     hm__debug_count_free(book, tally, taken.bytes, shared);
-    hm__debug_retire(m, book, block, &taken, hm__debug_epitaph(0, id, me->low));
+    hm__debug_retire(m, book, block, &taken, hm__debug_epitaph(0, id, me->low), how);
     hm__debug_leave(m, shared);
     return HM_OK;
 slow:
@@ -110,10 +116,12 @@ DEBUG_INLINE void *realloc_common(debug_malloc *m,
                                   size_t size,
                                   hm_level level,
                                   hm_site *site,
-                                  const int shared)
+                                  const unsigned how)
 {
+    const int shared = (how & HOW_SHARED) != 0;
+    const size_t edge = hm__debug_how_edge(m, how);
     if (!block) {
-        return alloc_common(m, size, level, site, shared);
+        return alloc_common(m, size, level, site, how);
     }
     debug_taken taken;
     taken.claimed = 0;
@@ -127,7 +135,7 @@ DEBUG_INLINE void *realloc_common(debug_malloc *m,
     if (shared && DEBUG_RARE(!book)) {
         goto slow;
     }
-    if (DEBUG_RARE(!hm__debug_take(m, block, old_size, DEBUG_MOVING, &taken, shared))) {
+    if (DEBUG_RARE(!hm__debug_take(m, block, old_size, DEBUG_MOVING, &taken, how))) {
         goto slow;
     }
     id = site ? id : taken.site;
@@ -138,7 +146,7 @@ DEBUG_INLINE void *realloc_common(debug_malloc *m,
     }
     hm__debug_enter(m, me, site, shared);
     const uint64_t low = (uint64_t)id << 32 | me->low;
-    const size_t whole = hm__debug_whole(size);
+    const size_t whole = hm__debug_whole(size, edge);
     debug_header *header = hm__debug_header(block);
     uint8_t *state = taken.state;
     if (!fits_in_place(m, header, whole)) {
@@ -165,14 +173,16 @@ DEBUG_INLINE void *realloc_common(debug_malloc *m,
     const uint64_t serial = hm__debug_count_alloc(book, tally, size, shared);
     if (size > taken.bytes) {
         hm__debug_fill((char *)fresh + taken.bytes, size - taken.bytes, DEBUG_FRESH,
-                       m->fill);
+                       hm__debug_how_fill(m, how));
     }
-    hm__debug_seal_block(header, size, low, m->high | (serial & DEBUG_SERIAL_MAX) << 16);
+    hm__debug_seal_block(header, size, low, m->high | (serial & DEBUG_SERIAL_MAX) << 16,
+                         edge, how);
     __atomic_store_n(state, hm__block_map_value(fresh, DEBUG_LIVE), __ATOMIC_RELEASE);
     if (fresh != block) {
-        __atomic_store_n(taken.state, hm__block_map_value(block, DEBUG_FREED),
+        __atomic_store_n(taken.state,
+                         hm__block_map_value(block, hm__debug_how_freed(how)),
                          __ATOMIC_RELEASE);
-        hm__debug_retire(m, book, block, &taken, hm__debug_epitaph(0, id, me->low));
+        hm__debug_retire(m, book, block, &taken, hm__debug_epitaph(0, id, me->low), how);
     }
     hm__debug_leave(m, shared);
     return fresh;
@@ -180,38 +190,45 @@ slow:
     return hm__debug_realloc_slow(m, block, old_size, size, level, site, taken.claimed);
 }
 
-#define SLOTS(name, shared)                                                             \
+#define SLOTS(name, how)                                                                \
     static void *name##_debug_alloc(hm_malloc *self, size_t size, hm_level level,       \
                                     hm_site *site)                                      \
     {                                                                                   \
-        return alloc_common(hm__debug_from(self), size, level, site, shared);           \
+        return alloc_common(hm__debug_from(self), size, level, site, how);              \
     }                                                                                   \
     static void *name##_alloc(hm_malloc *self, size_t size, hm_level level)             \
     {                                                                                   \
-        return alloc_common(hm__debug_from(self), size, level, NULL, shared);           \
+        return alloc_common(hm__debug_from(self), size, level, NULL, how);              \
     }                                                                                   \
     static hm_status name##_debug_free(hm_malloc *self, void *block, size_t size,       \
                                        size_t alignment, hm_site *site)                 \
     {                                                                                   \
-        return free_common(hm__debug_from(self), block, size, alignment, site, shared); \
+        return free_common(hm__debug_from(self), block, size, alignment, site, how);    \
     }                                                                                   \
     static void name##_free(hm_malloc *self, void *block)                               \
     {                                                                                   \
-        free_common(hm__debug_from(self), block, HM_SIZE_UNKNOWN, 0, NULL, shared);     \
+        free_common(hm__debug_from(self), block, HM_SIZE_UNKNOWN, 0, NULL, how);        \
     }                                                                                   \
     static void name##_free_sized(hm_malloc *self, void *block, size_t size)            \
     {                                                                                   \
-        free_common(hm__debug_from(self), block, size, 0, NULL, shared);                \
+        free_common(hm__debug_from(self), block, size, 0, NULL, how);                   \
     }                                                                                   \
     static void *name##_realloc(hm_malloc *self, void *block, size_t old_size,          \
                                 size_t size, hm_level level, hm_site *site)             \
     {                                                                                   \
         return realloc_common(hm__debug_from(self), block, old_size, size, level, site, \
-                              shared);                                                  \
+                              how);                                                     \
     }
 
-SLOTS(serial, 0)
-SLOTS(shared, 1)
+/* Unsynchronised and thread-safe. */
+#define MODE(name, how)       \
+    SLOTS(name##_serial, how) \
+    SLOTS(name##_shared, (how) | HOW_SHARED)
+
+MODE(stats, HOW_STATS)
+MODE(checked, HOW_CHECKED)
+MODE(full, HOW_FULL)
+MODE(mixed, HOW_MIXED)
 
 static void *
 alloc_zeroed(hm_malloc *self, size_t count, size_t size, hm_level level, hm_site *site)
@@ -247,4 +264,9 @@ static hm_status request(hm_malloc *self, const hm_request *asked, void **out)
         .find = hm__debug_find,                                                          \
     }
 
-const hm_malloc_vtbl hm__debug_tables[2] = {TABLE(serial), TABLE(shared)};
+const hm_malloc_vtbl hm__debug_tables[DEBUG_KINDS][2] = {
+    [DEBUG_KIND_STATS] = {TABLE(stats_serial), TABLE(stats_shared)},
+    [DEBUG_KIND_CHECKED] = {TABLE(checked_serial), TABLE(checked_shared)},
+    [DEBUG_KIND_FULL] = {TABLE(full_serial), TABLE(full_shared)},
+    [DEBUG_KIND_MIXED] = {TABLE(mixed_serial), TABLE(mixed_shared)},
+};

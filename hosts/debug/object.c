@@ -63,13 +63,17 @@ static hm_status malloc_make(debug_host *host,
     m->book = shared ? NULL : &m->common;
     m->limit = opts->limit && opts->limit < DEBUG_NO_LIMIT ? opts->limit : DEBUG_NO_LIMIT;
     m->fill = host->fill;
+    m->edge = host->edge;
+    m->kind = host->kind;
     m->host = host;
     m->references = 1;
     m->ask.vtbl = &hm__debug_ask_malloc;
     name_copy(m->name, sizeof(m->name), opts->name);
     m->no_leaks = (uint32_t)hm__debug_ignores_name(host->patterns, m->name);
     core->lock(&hm__debug.lock);
-    const uint32_t number = hm__debug_number_take(m);
+    const unsigned traits = (m->edge ? DEBUG_TRAIT_EDGES : 0) |
+                            (m->kind == DEBUG_KIND_STATS ? DEBUG_TRAIT_PLAIN : 0);
+    const uint32_t number = hm__debug_number_take(m, traits);
     m->number = number;
     m->high = hm__debug_mark_high(host, number);
     core->unlock(&hm__debug.lock);
@@ -205,6 +209,7 @@ static debug_malloc *released_surplus(debug_host *host)
     if (m) {
         *oldest = m->next;
         host->released--;
+        __atomic_add_fetch(&host->dropped.released, 1, __ATOMIC_RELAXED);
     }
     hm__debug.core->unlock(&hm__debug.lock);
     return m;
@@ -270,7 +275,7 @@ static int reset_one(void *context, void *block, unsigned state)
     hm__block_map_set(&hm__debug.map, block, DEBUG_GONE);
     HM_LOAD(m->inner->vtbl)
         ->free_sized(m->inner, shape.base,
-                     hm__debug_inner_bytes(shape.bytes, shape.alignment));
+                     hm__debug_inner_bytes(shape.bytes, shape.alignment, shape.edge));
     return 0;
 }
 

@@ -52,6 +52,7 @@ static void fork_child(void *context)
                 if (book->thread && book->thread != hm__debug_self() && book->evicting) {
                     book->held_older = 0;
                     book->held_next = book->held_end - book->held_half;
+                    book->held_room = 0;
                     book->evicting = 0;
                 }
             }
@@ -121,6 +122,8 @@ debug_thread *hm__debug_attach(void)
     me->id = number;
     me->low = (uint64_t)(number < DEBUG_THREAD_MAX ? number : DEBUG_THREAD_MAX) << 52;
     core->lock(&hm__debug.lock);
+    __atomic_add_fetch(&hm__debug.threads_cut, number >= DEBUG_THREAD_MAX,
+                       __ATOMIC_RELAXED);
     me->next = hm__debug.threads;
     hm__debug.threads = me;
     core->unlock(&hm__debug.lock);
@@ -139,6 +142,10 @@ static hm_status start_once(hm_error *err)
             (core->now_ns() ^ (uintptr_t)&err) * UINT64_C(0x9E3779B97F4A7C15);
     }
     if (!hm__debug.mallocs && !(hm__debug.mallocs = core->pages_map(table))) {
+        return core->error_set(err, HM_E_NOMEM, "host:debug",
+                               "no memory for the table of mallocs");
+    }
+    if (!hm__debug.traits && !(hm__debug.traits = core->pages_map(DEBUG_OWNER_MAX + 1))) {
         return core->error_set(err, HM_E_NOMEM, "host:debug",
                                "no memory for the table of mallocs");
     }
@@ -165,7 +172,7 @@ hm_status hm__debug_start(hm_error *err)
 
 /* The lowest free one, because threads keep tables by number; released mallocs keep theirs for a while, so a number
    does not come back at once. Number 0 is never given: a header of zeros has no owner. */
-uint32_t hm__debug_number_take(debug_malloc *m)
+uint32_t hm__debug_number_take(debug_malloc *m, unsigned traits)
 {
     uint32_t number = hm__debug.free_from ? hm__debug.free_from : 1;
     while (number <= DEBUG_OWNER_MAX && DEBUG_GET(hm__debug.mallocs[number])) {
@@ -175,6 +182,7 @@ uint32_t hm__debug_number_take(debug_malloc *m)
     if (number > DEBUG_OWNER_MAX) {
         return 0;
     }
+    DEBUG_SET(hm__debug.traits[number], (uint8_t)traits);
     __atomic_store_n(&hm__debug.mallocs[number], m, __ATOMIC_RELEASE);
     return number;
 }

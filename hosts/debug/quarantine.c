@@ -25,17 +25,6 @@ void hm__debug_evict_leave(debug_book *book)
     __atomic_store_n(&book->evicting, 0, __ATOMIC_RELEASE);
 }
 
-static int is_all_stale(const void *block, size_t bytes)
-{
-    const unsigned char *at = block;
-    for (size_t i = 0; i < bytes; i++) {
-        if (at[i] != DEBUG_STALE) {
-            return 0;
-        }
-    }
-    return 1;
-}
-
 static DEBUG_COLD void withdraw(debug_malloc *m, const debug_held *held)
 {
     __atomic_store_n(held->state, hm__block_map_value(held->block, DEBUG_DAMAGED),
@@ -43,19 +32,24 @@ static DEBUG_COLD void withdraw(debug_malloc *m, const debug_held *held)
     hm__debug_found_stale_write(m, held->block);
 }
 
-DEBUG_INLINE int is_stale(const debug_malloc *m, const debug_held *held, size_t bytes)
+/* Nothing was written to the block since it was freed. */
+DEBUG_INLINE int
+is_stale(const debug_held *held, size_t bytes, size_t edge, uint32_t fill)
 {
-    return hm__debug_rear_load(held->block, bytes) == held->epitaph &&
-           (m->fill != DEBUG_FILL_ENDS ||
-            hm__debug_fill_ends_intact(held->block, bytes)) &&
-           (m->fill != DEBUG_FILL_ALL || is_all_stale(held->block, bytes));
+    const size_t from = hm__debug_stale_from(edge);
+    return hm__debug_rear_load(held->block, hm__debug_epitaph_at(bytes, edge)) ==
+               held->epitaph &&
+           (bytes <= from ||
+            hm__debug_fill_intact((const char *)held->block + from, bytes - from, fill));
 }
 
 /* Only the header knows where the inner block of a LONG one starts. */
 static DEBUG_COLD void give_back_long(debug_malloc *m, const debug_held *held)
 {
     debug_shape shape;
-    if (!hm__debug_shape_read(held->block, &shape) || !is_stale(m, held, shape.bytes)) {
+    if (!hm__debug_shape_read(held->block, &shape) ||
+        (m->kind != DEBUG_KIND_STATS &&
+         !is_stale(held, shape.bytes, shape.edge, m->fill))) {
         withdraw(m, held);
         return;
     }
@@ -63,11 +57,15 @@ static DEBUG_COLD void give_back_long(debug_malloc *m, const debug_held *held)
     hm__block_map_set(&hm__debug.map, held->block, DEBUG_GONE);
     HM_LOAD(inner->vtbl)
         ->free_sized(inner, shape.base,
-                     hm__debug_inner_bytes(shape.bytes, shape.alignment));
+                     hm__debug_inner_bytes(shape.bytes, shape.alignment, shape.edge));
 }
 
 /* A header overwritten since the free is not looked for: nobody needs it any more. */
-DEBUG_INLINE void give_back(debug_malloc *m, hm_malloc *inner, const debug_held *held)
+DEBUG_INLINE void give_back(debug_malloc *m,
+                            hm_malloc *inner,
+                            const debug_held *held,
+                            const size_t edge,
+                            const uint32_t fill)
 {
     void *block = held->block;
     const size_t bytes = held->bytes;
@@ -75,21 +73,34 @@ DEBUG_INLINE void give_back(debug_malloc *m, hm_malloc *inner, const debug_held 
         give_back_long(m, held);
         return;
     }
-    if (DEBUG_RARE(!is_stale(m, held, bytes))) {
+    if (DEBUG_RARE(!is_stale(held, bytes, edge, fill))) {
         withdraw(m, held);
         return;
     }
-    const size_t whole = bytes + DEBUG_EDGE_BYTES;
     __atomic_store_n(held->state, hm__block_map_value(block, DEBUG_GONE),
                      __ATOMIC_RELEASE);
     HM_LOAD(inner->vtbl)
-        ->free_sized(inner, hm__debug_header(block),
-                     whole < DEBUG_BLOCK_MIN ? DEBUG_BLOCK_MIN : whole);
+        ->free_sized(inner, hm__debug_header(block), hm__debug_whole(bytes, edge));
+}
+
+static void give_back_plain(debug_malloc *m, hm_malloc *inner, const debug_held *held)
+{
+    if (DEBUG_RARE(held->bytes & DEBUG_HELD_LONG)) {
+        give_back_long(m, held);
+    } else {
+        HM_LOAD(inner->vtbl)
+            ->free_sized(inner, hm__debug_header(held->block),
+                         hm__debug_whole(held->bytes, 0));
+    }
 }
 
 void hm__debug_give_back(debug_malloc *m, const debug_held *held)
 {
-    give_back(m, m->inner, held);
+    if (m->kind == DEBUG_KIND_STATS) {
+        give_back_plain(m, m->inner, held);
+    } else {
+        give_back(m, m->inner, held, m->edge, m->fill);
+    }
 }
 
 static void evict(debug_book *book, debug_held *from, const debug_held *end)
@@ -97,9 +108,21 @@ static void evict(debug_book *book, debug_held *from, const debug_held *end)
     debug_malloc *m = book->owner;
     hm_malloc *inner = m->inner;
     hm__debug_evict_enter(book);
-    for (debug_held *held = from; held < end; held++) {
-        give_back(m, inner, held);
-        DEBUG_SET(held->bytes, 0);
+    switch (m->kind) {
+    case DEBUG_KIND_STATS:
+        for (debug_held *held = from; held < end; held++) {
+            give_back_plain(m, inner, held);
+        }
+        break;
+    case DEBUG_KIND_CHECKED:
+        for (debug_held *held = from; held < end; held++) {
+            give_back(m, inner, held, DEBUG_GUARD_BYTES, DEBUG_FILL_ENDS);
+        }
+        break;
+    default:
+        for (debug_held *held = from; held < end; held++) {
+            give_back(m, inner, held, m->edge, m->fill);
+        }
     }
     hm__debug_evict_leave(book);
 }
@@ -110,22 +133,40 @@ static debug_held *other_half(const debug_book *book)
                                                           : book->held;
 }
 
+int64_t hm__debug_held_most(const debug_book *book)
+{
+    const debug_malloc *m = book->owner;
+    uint64_t most = m->host->held_bytes;
+    if (most == DEBUG_HELD_QUARTER) {
+        const uint32_t books = DEBUG_GET(m->thread_books);
+        const int64_t live = m->book ? book->live : DEBUG_GET(m->charged);
+        most = live > 0 ? (uint64_t)live / 4 / (books ? books : 1) : 0;
+        most = most < DEBUG_HELD_LEAST ? DEBUG_HELD_LEAST : most;
+    }
+    return (int64_t)(most / 2);
+}
+
+static debug_held *newer_half(const debug_book *book)
+{
+    return book->held_end - book->held_half;
+}
+
 void hm__debug_evict_all(debug_book *book)
 {
-    debug_held *const newer = book->held_end - book->held_half;
     if (!book->held) {
         return;
     }
     hm__debug_tell_later();
     if (book->held_older) {
         debug_held *const older = other_half(book);
-        evict(book, older, older + book->held_half);
-        book->held_older = 0;
+        evict(book, older, older + book->held_older);
+        DEBUG_SET(book->held_older, 0);
     }
-    if (book->held_next != newer) {
-        evict(book, newer, book->held_next);
-        DEBUG_SET(book->held_next, newer);
+    if (book->held_next != newer_half(book)) {
+        evict(book, newer_half(book), book->held_next);
+        DEBUG_SET(book->held_next, newer_half(book));
     }
+    book->held_room = hm__debug_held_most(book);
     hm__debug_tell_again();
     hm__debug_tell_waiting();
 }
@@ -139,30 +180,46 @@ void hm__debug_make_room(debug_book *book)
     }
     hm__debug_tell_later();
     if (book->held_older) {
-        evict(book, older, older + book->held_half);
+        evict(book, older, older + book->held_older);
     }
-    book->held_older = 1;
+    DEBUG_SET(book->held_older, (uint32_t)(book->held_next - newer_half(book)));
     book->held_end = older + book->held_half;
     DEBUG_SET(book->held_next, older);
+    book->held_room = hm__debug_held_most(book);
     hm__debug_tell_again();
     hm__debug_tell_waiting();
+}
+
+static uint64_t bytes_between(const debug_held *from, const debug_held *end)
+{
+    uint64_t bytes = 0;
+    for (const debug_held *held = from; held < end; held++) {
+        bytes += DEBUG_GET(held->bytes) & ~DEBUG_HELD_LONG;
+    }
+    return bytes;
 }
 
 /* Approximate beside a writer. */
 uint64_t hm__debug_held_bytes(const debug_book *book)
 {
-    uint64_t bytes = 0;
-    for (uint32_t i = 0; book->held && i < 2 * book->held_half; i++) {
-        bytes += DEBUG_GET(book->held[i].bytes) & ~DEBUG_HELD_LONG;
+    const debug_held *next = book->held ? DEBUG_GET(book->held_next) : NULL;
+    if (!next) {
+        return 0;
     }
-    return bytes;
+    const int second = next >= book->held + book->held_half;
+    const debug_held *newer = book->held + (second ? book->held_half : 0);
+    const debug_held *older = book->held + (second ? 0 : book->held_half);
+    return bytes_between(newer, next) +
+           bytes_between(older, older + DEBUG_GET(book->held_older));
 }
 
 void hm__debug_hold_any(debug_book *book, const debug_held *held)
 {
-    const uint64_t most = book->owner->host->held_bytes;
-    const size_t bytes = held->bytes & ~DEBUG_HELD_LONG;
-    if (bytes > most) {
+    const int64_t bytes = (int64_t)(held->bytes & ~DEBUG_HELD_LONG);
+    if (bytes > 2 * hm__debug_held_most(book)) {
+        if (book->owner->host->held_entries) {
+            __atomic_add_fetch(&book->owner->host->dropped.held, 1, __ATOMIC_RELAXED);
+        }
         hm__debug_tell_later();
         hm__debug_evict_enter(book);
         hm__debug_give_back(book->owner, held);
@@ -171,7 +228,7 @@ void hm__debug_hold_any(debug_book *book, const debug_held *held)
         hm__debug_tell_waiting();
         return;
     }
-    if (bytes > DEBUG_HELD_SMALL && hm__debug_held_bytes(book) + bytes > most) {
+    if (bytes > book->held_room) {
         hm__debug_evict_all(book);
     }
     hm__debug_hold(book, held->block, held->state, held->bytes, held->epitaph);

@@ -4,7 +4,8 @@
  *
  * They wait in two halves: one is filled while the other, older one stands; when it is full the older one goes
  * back as a whole. That is announced (evicting) with one full barrier for all of them: whoever reads headers of
- * blocks not its own (hm__debug_walk_begin) waits for the announced and holds up the rest. */
+ * blocks not its own (hm__debug_walk_begin) waits for the announced and holds up the rest. A malloc that only
+ * counts (mode=stats) has a list too, for the sake of that barrier alone: its blocks are GONE at once. */
 #ifndef HM_DEBUG_QUARANTINE_INTERNAL_H
 #define HM_DEBUG_QUARANTINE_INTERNAL_H
 
@@ -16,6 +17,9 @@
 /* Blocks up to here are held without a look at how many bytes are held already. */
 #define DEBUG_HELD_SMALL 2048u
 
+/* Entries of a list that is there for the barrier alone. */
+#define DEBUG_BATCH 32u
+
 /* quarantine.c */
 void hm__debug_evict_all(debug_book *book);
 /* Around anything that gives memory of blocks back to an inner malloc. */
@@ -24,13 +28,15 @@ void hm__debug_evict_leave(debug_book *book);
 /* A block that is FREED, filled and has its epitaph, straight to the inner malloc, unless somebody wrote to it
    since; within enter and leave. */
 void hm__debug_give_back(debug_malloc *m, const debug_held *held);
+/* How many bytes a half of the list may take now. */
+int64_t hm__debug_held_most(const debug_book *book);
 /* The half that is being filled is full. */
 void hm__debug_make_room(debug_book *book);
 /* A block of any size: held, when that is not more than the host wants to hold, else given back. */
 void hm__debug_hold_any(debug_book *book, const debug_held *held);
 uint64_t hm__debug_held_bytes(const debug_book *book);
 
-/* The block is FREED, filled and has its epitaph, and is small. */
+/* The block is FREED, filled and has its epitaph; or GONE, where only counting is asked for. */
 DEBUG_INLINE void hm__debug_hold(
     debug_book *book, void *block, uint8_t *state, size_t bytes, uint64_t epitaph)
 {
@@ -39,8 +45,22 @@ DEBUG_INLINE void hm__debug_hold(
     at->state = state;
     DEBUG_SET(at->bytes, bytes);
     at->epitaph = epitaph;
+    book->held_room -= (int64_t)(bytes & ~DEBUG_HELD_LONG);
     DEBUG_SET(book->held_next, at + 1);
-    if (DEBUG_RARE(at + 1 == book->held_end)) {
+    if (DEBUG_RARE(at + 1 == book->held_end) || DEBUG_RARE(book->held_room < 0)) {
+        hm__debug_make_room(book);
+    }
+}
+
+/* The same for a block that is GONE, and of which nothing is told. */
+DEBUG_INLINE void hm__debug_hold_plain(debug_book *book, void *block, size_t bytes)
+{
+    debug_held *at = book->held_next;
+    at->block = block;
+    DEBUG_SET(at->bytes, bytes);
+    book->held_room -= (int64_t)bytes;
+    DEBUG_SET(book->held_next, at + 1);
+    if (DEBUG_RARE(at + 1 == book->held_end) || DEBUG_RARE(book->held_room < 0)) {
         hm__debug_make_room(book);
     }
 }

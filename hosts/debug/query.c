@@ -124,16 +124,17 @@ hm_status hm__debug_stats(hm_malloc *self, hm_stats *out)
     hm__debug_malloc_sum(m, &sum, &held);
     const uint64_t peak = hm__debug_malloc_peak(m);
     hm__debug.core->unlock(&hm__debug.lock);
-    const hm_stats full = {.size = sizeof(full),
-                           .live_blocks = sum.blocks - sum.freed_blocks,
-                           .live_bytes = sum.bytes - sum.freed_bytes,
-                           .peak_bytes = peak,
-                           .total_blocks = sum.blocks,
-                           .total_bytes = sum.bytes,
-                           .denied = DEBUG_GET(m->denied),
-                           .failed = DEBUG_GET(m->failed),
-                           .overhead_bytes =
-                               (sum.blocks - sum.freed_blocks) * DEBUG_EDGE_BYTES + held};
+    const hm_stats full = {
+        .size = sizeof(full),
+        .live_blocks = sum.blocks - sum.freed_blocks,
+        .live_bytes = sum.bytes - sum.freed_bytes,
+        .peak_bytes = peak,
+        .total_blocks = sum.blocks,
+        .total_bytes = sum.bytes,
+        .denied = DEBUG_GET(m->denied),
+        .failed = DEBUG_GET(m->failed),
+        .overhead_bytes =
+            (sum.blocks - sum.freed_blocks) * (DEBUG_HEADER_BYTES + m->edge) + held};
     const size_t room = out->size < sizeof(full) ? out->size : sizeof(full);
     if (room > sizeof(full.size)) {
         memcpy((char *)out + sizeof(full.size), (const char *)&full + sizeof(full.size),

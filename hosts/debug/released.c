@@ -2,16 +2,6 @@
 /* A malloc after its last release: whoever still holds it is told so. Blocks that were live then can still be freed. */
 #include "finding_internal.h"
 
-static int is_shared(const debug_malloc *m)
-{
-    return (m->base.flags & HM_MALLOC_THREADSAFE) != 0;
-}
-
-static const hm_malloc_vtbl *table_of(const debug_malloc *m)
-{
-    return &hm__debug_tables[is_shared(m)];
-}
-
 static void retain(hm_malloc *self)
 {
     hm__debug_found_released(hm__debug_from(self), "retain of a released malloc", NULL);
@@ -75,7 +65,7 @@ debug_free(hm_malloc *self, void *block, size_t size, size_t alignment, hm_site 
         return HM_OK;
     }
     hm__debug_found_released(m, "free on a released malloc", site);
-    return table_of(m)->debug_free(self, block, size, alignment, site);
+    return hm__debug_usual(m)->debug_free(self, block, size, alignment, site);
 }
 
 static void free_block(hm_malloc *self, void *block)

@@ -13,7 +13,7 @@
 /* What the inner block has room for, and not so much less that it should move to give memory back. */
 static int fits_in_place(debug_malloc *m, const debug_shape *shape, size_t size)
 {
-    const size_t whole = hm__debug_inner_bytes(size, 16);
+    const size_t whole = hm__debug_inner_bytes(size, 16, m->edge);
     const size_t usable = HM_LOAD(m->inner->vtbl)->size_of(m->inner, shape->base);
     return whole <= usable && (whole >= usable / 2 || usable <= 128);
 }
@@ -68,7 +68,8 @@ static void *block_resize(debug_malloc *m,
         hm__debug_fill((char *)fresh + kept, size - kept, DEBUG_FRESH, m->fill);
         memcpy(fresh, block, kept);
         hm__debug_block_seal(m, &account, fresh, base, size, 16);
-        hm__block_map_set(&hm__debug.map, block, DEBUG_FREED);
+        hm__block_map_set(&hm__debug.map, block,
+                          m->kind == DEBUG_KIND_STATS ? DEBUG_GONE : DEBUG_FREED);
         hm__debug_block_retire(m, block, shape, id);
     } else if (ordinary && size <= shape->bytes) {
         resize_in_place(m, &account, old_tally, block, shape, size);

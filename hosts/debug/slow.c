@@ -20,6 +20,9 @@ void *hm__debug_alloc_slow(debug_malloc *m,
         hm__debug_scope_check(m, site);
     }
     const uint32_t id = hm__debug_site_number(site);
+    if (site && !id) {
+        __atomic_add_fetch(&m->host->dropped.sites, 1, __ATOMIC_RELAXED);
+    }
     const int possible = alignment && !(alignment & (alignment - 1)) &&
                          size < DEBUG_BYTES_MAX && hm__debug_attach();
     debug_book *book = possible ? hm__debug_book_find(m) : NULL;
@@ -60,7 +63,7 @@ hm_status hm__debug_free_slow(debug_malloc *m,
     debug_claim_opts opts = {.size = size,
                              .alignment = alignment,
                              .act = DEBUG_ACT_FREE,
-                             .to = DEBUG_FREED,
+                             .to = m->kind == DEBUG_KIND_STATS ? DEBUG_GONE : DEBUG_FREED,
                              .claimed = claimed,
                              .site = site};
     debug_shape shape;

@@ -3,6 +3,7 @@
  * write() from the stack: a program that is out of memory can still say what has it. */
 #include "finding_internal.h"
 
+#include "dropped_internal.h"
 #include "guarded_internal.h"
 #include "ledger_internal.h"
 #include "os.h"
@@ -210,6 +211,20 @@ static void write_findings(writer *w, const debug_host *host)
     }
 }
 
+static void write_dropped(writer *w, const debug_host *host)
+{
+    for (unsigned i = 0; i < DEBUG_DROPS; i++) {
+        const char *what;
+        const uint64_t count = hm__debug_dropped(host, i, &what);
+        if (count) {
+            begin(w, "dropped");
+            put_member_text(w, "what", what);
+            put_member(w, "count", count);
+            end(w);
+        }
+    }
+}
+
 void hm__debug_snapshot(debug_host *host, int fd)
 {
     const hm_core *core = hm__debug.core;
@@ -248,6 +263,7 @@ void hm__debug_snapshot(debug_host *host, int fd)
         put_member(&w, "count", hm__debug_stacks_dropped());
         end(&w);
     }
+    write_dropped(&w, host);
     begin(&w, "end");
     put_member(&w, "lines", w.lines);
     end(&w);

@@ -117,7 +117,7 @@ void *hm__debug_block_reserve(debug_malloc *m,
                               int zeroed,
                               void **base)
 {
-    const size_t whole = hm__debug_inner_bytes(size, alignment);
+    const size_t whole = hm__debug_inner_bytes(size, alignment, m->edge);
     *base = whole ? inner_alloc(m, whole, level, zeroed) : NULL;
     if (!*base) {
         return NULL;
@@ -157,7 +157,7 @@ void hm__debug_count_out(debug_malloc *m, uint32_t site, size_t bytes)
     }
 }
 
-/* A block in state FREED: filled, marked with who freed it, and held back; or given back at once when it is too large,
+/* A block in state FREED (or GONE, when it was only counted): filled, marked with who freed it, and held back; or given back at once when it is too large,
    or when there is no memory for a book. */
 void hm__debug_block_retire(debug_malloc *m,
                             void *block,
@@ -172,8 +172,9 @@ void hm__debug_block_retire(debug_malloc *m,
         .bytes =
             shape->bytes | (hm__debug_low_size(low) == DEBUG_LONG ? DEBUG_HELD_LONG : 0),
         .epitaph = hm__debug_epitaph(shape->hash, site, hm__debug_thread_low())};
-    hm__debug_fill(block, shape->bytes, DEBUG_STALE, m->fill);
-    hm__debug_rear_store(block, shape->bytes, held.epitaph);
+    if (m->kind != DEBUG_KIND_STATS) {
+        hm__debug_mark_stale(block, shape->bytes, held.epitaph, m->edge, m->fill);
+    }
     if (book) {
         hm__debug_hold_any(book, &held);
     } else {
@@ -227,8 +228,8 @@ hm_status hm__debug_block_claim(debug_malloc *m,
                    (opts->alignment && alignment != shape->alignment)) {
             status = hm__debug_judge_size(m, block, opts->size, opts->alignment,
                                           opts->act, opts->site);
-        } else if (hm__debug_rear_load(block, shape->bytes) ==
-                   hm__debug_rear(shape->hash)) {
+        } else if (!shape->edge || hm__debug_rear_load(block, shape->bytes) ==
+                                       hm__debug_rear(shape->hash)) {
             return HM_OK;
         }
     }

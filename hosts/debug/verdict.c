@@ -44,7 +44,8 @@ void hm__debug_facts_read(const void *block, unsigned state, debug_facts *facts)
     hm__debug_facts_fields(block, facts);
     facts->bytes = shape.bytes;
     if (state == DEBUG_FREED) {
-        const uint64_t epitaph = hm__debug_rear_peek(block, shape.bytes);
+        const uint64_t epitaph =
+            hm__debug_rear_peek(block, hm__debug_epitaph_at(shape.bytes, shape.edge));
         facts->freed_known = (epitaph ^ shape.hash) >> 32 == 0;
         facts->freed_site =
             hm__debug.core->site_from_id((uint32_t)epitaph & DEBUG_SITE_MAX);

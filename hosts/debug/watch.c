@@ -8,7 +8,8 @@
 #include "live_internal.h"
 #include "stacks_internal.h"
 
-static hm_malloc_vtbl tables[2]; /* like hm__debug_tables; written under lock once */
+static hm_malloc_vtbl tables[DEBUG_KINDS]
+                            [2]; /* like hm__debug_tables; written under lock once */
 
 /* The address an allocation returns to; where compilers do not tell, stacks are unwound as a whole. */
 #define CALLER ((uintptr_t)__builtin_return_address(0))
@@ -35,7 +36,7 @@ after(debug_malloc *m, void *block, const hm_site *site, uintptr_t caller)
 
 static const hm_malloc_vtbl *usual(const hm_malloc *self)
 {
-    return &hm__debug_tables[(self->flags & HM_MALLOC_THREADSAFE) != 0];
+    return hm__debug_usual((const debug_malloc *)self);
 }
 
 /* A block on pages of its own, if the host wants this one to be. */
@@ -109,14 +110,14 @@ static void *watch_aligned(
 void hm__debug_watch_prepare(void)
 {
     hm__debug.core->lock(&hm__debug.lock);
-    for (int i = 0; i < 2 && !tables[1].size; i++) {
-        hm_malloc_vtbl table = hm__debug_tables[i];
+    for (unsigned i = 0; i < 2 * DEBUG_KINDS && !tables[DEBUG_KINDS - 1][1].size; i++) {
+        hm_malloc_vtbl table = hm__debug_tables[i / 2][i % 2];
         table.alloc = watch_alloc;
         table.debug_alloc = watch_debug_alloc;
         table.realloc = watch_realloc;
         table.alloc_zeroed = watch_zeroed;
         table.alloc_aligned = watch_aligned;
-        tables[i] = table;
+        tables[i / 2][i % 2] = table;
     }
     hm__debug.core->unlock(&hm__debug.lock);
 }
@@ -124,5 +125,5 @@ void hm__debug_watch_prepare(void)
 const hm_malloc_vtbl *hm__debug_table(const debug_host *host, int shared)
 {
     const int watched = host->stop.number || host->live || host->guarded || host->frames;
-    return watched ? &tables[shared] : &hm__debug_tables[shared];
+    return watched ? &tables[host->kind][shared] : &hm__debug_tables[host->kind][shared];
 }

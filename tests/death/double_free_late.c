@@ -16,5 +16,6 @@ int main(void)
  *   address      0xADDRESS
  *   freed here   double_free_late.c:10 (main), thread 1
  *   hint         the address went back to its allocator, and may be another's block by now
+ * ==hostmalloc== dropped: 1 (freed blocks too large to be held back)
  * ==hostmalloc== SUMMARY: 1 error, 0 blocks and 0 bytes leaked at 0 sites
  */
