@@ -137,7 +137,7 @@ static const char *default_spec(void)
 }
 
 /* The file as the program will find it wherever it goes, and empty. 0: it cannot be written. */
-static int prepare_report(const char *file, char *path)
+static int prepare_report(const char *file, char *path, size_t size)
 {
     const char *name = strrchr(file, '/') ? strrchr(file, '/') + 1 : file;
     char folder[PATH_MAX];
@@ -147,11 +147,14 @@ static int prepare_report(const char *file, char *path)
     }
     snprintf(folder, sizeof folder, "%.*s", (int)head, file);
     char resolved[PATH_MAX];
-    if (!realpath(head ? folder : ".", resolved) ||
-        strlen(resolved) + strlen(name) + 2 > PATH_MAX) {
+    if (!realpath(head ? folder : ".", resolved)) {
         return 0;
     }
-    sprintf(path, "%s/%s", strcmp(resolved, "/") == 0 ? "" : resolved, name);
+    const int length =
+        snprintf(path, size, "%s/%s", strcmp(resolved, "/") == 0 ? "" : resolved, name);
+    if (length < 0 || (size_t)length >= size) {
+        return 0;
+    }
     if (strstr(name, "%p")) {
         return 1; /* each process makes its own */
     }
@@ -239,7 +242,7 @@ static int prepare(const options *o)
         return failed("a folder's name must hold no colon and no space to be preloaded",
                       preload);
     }
-    if (o->report && !prepare_report(o->report, path)) {
+    if (o->report && !prepare_report(o->report, path, sizeof path)) {
         return failed("cannot be written", o->report);
     }
     const int status = complete_spec(o, o->report ? path : NULL, spec);

@@ -70,8 +70,21 @@ static void *outside_alloc(size_t size, size_t alignment)
     return block;
 }
 
+/* A plain allocator, that is at home in this place: it needs no guard and no site. NULL: not so, or it refuses. */
+static inline void *direct_alloc(size_t size)
+{
+    hm_malloc *m = __atomic_load_n(&hm__preload_direct, __ATOMIC_ACQUIRE);
+    return m && !RARE(hm__preload_loaded)
+               ? (HM_LOAD(m->vtbl)->alloc)(m, size, HM_LEVEL_CURRENT)
+               : NULL;
+}
+
 void *hm__interposed_alloc(size_t size, const void *caller)
 {
+    void *block = direct_alloc(size);
+    if (block) {
+        return block;
+    }
     hm_malloc *m = enter(caller);
     if (RARE(!m)) {
         return outside_alloc(size, 16);
@@ -119,7 +132,12 @@ void hm__interposed_free(void *block, size_t size, size_t alignment, const void 
         hm__startup_free(block);
         return;
     }
-    hm_malloc *m = __atomic_load_n(&hm__preload_malloc, __ATOMIC_ACQUIRE);
+    hm_malloc *m = __atomic_load_n(&hm__preload_direct, __ATOMIC_ACQUIRE);
+    if (m) {
+        (HM_LOAD(m->vtbl)->free)(m, block);
+        return;
+    }
+    m = __atomic_load_n(&hm__preload_malloc, __ATOMIC_ACQUIRE);
     if (RARE(!m) || RARE(hm__preload_inside)) {
         outside_free(block);
         return;
@@ -143,8 +161,13 @@ static size_t size_of(void *block)
         return is_passing() ? hm__libc_size_of(block) : 0;
     }
     const unsigned char before = hm__preload_inside;
+    hm_block known = {.size = sizeof known};
     hm__preload_inside = 1;
-    const size_t size = hm_size_of(m, block);
+    size_t size = hm_size_of(m, block);
+    /* The size of a block of no bytes is told from NULL's by a byte that must not be written to. */
+    if (size == 1 && hm_describe(m, block, &known) == HM_OK) {
+        size = known.requested;
+    }
     hm__preload_inside = before;
     return size;
 }

@@ -14,12 +14,16 @@
 extern hm_malloc *hm__preload_malloc; /* NULL unless it serves */
 extern uint32_t hm__preload_phase;
 
+/* The same, where its host may be entered again while it works; else NULL. */
+extern hm_malloc *hm__preload_direct;
+
 /* This thread is inside the host, or inside us: what is allocated now is not the program's. */
 extern _Thread_local unsigned char hm__preload_inside;
 /* This thread has called the loader, and may have brought a library that wants a bridge. */
 extern _Thread_local unsigned char hm__preload_loaded;
 
-void hm__preload_serve(hm_malloc *m);
+/* m NULL: libc serves. is_direct: no call of m's causes another one that m could not take. */
+void hm__preload_serve(hm_malloc *m, int is_direct);
 
 /* The host to give to bridges: over @p host, with every call of its mallocs marked as inside, and blocks that the
    program mixes up found. NULL when there is no memory. */
@@ -28,10 +32,8 @@ hm_host *hm__preload_hooked_host(hm_host *host);
 /* Mallocs of that host, in order; NULL past the last. */
 hm_malloc *hm__preload_hooked(size_t index);
 
-/* A block that the malloc which was asked does not own: free it, or answer its size, where it belongs. 0: nobody's. */
+/* A block that the malloc which was asked does not own: free it where it belongs. 0: nobody's. */
 int hm__preload_free_stray(hm_malloc *asked, void *block, hm_site *site);
-/* Likewise: bytes asked for, and whose it is. */
-hm_malloc *hm__preload_owner(hm_malloc *asked, const void *block, size_t *bytes);
 /* realloc of a block that is not @p asked's: a new one of @p asked's. NULL: nobody's, or no memory. */
 void *hm__preload_resize_stray(hm_malloc *asked, void *block, size_t size, hm_site *site);
 

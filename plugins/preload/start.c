@@ -7,6 +7,8 @@
 
 #include <elf.h>
 #include <link.h>
+#include <stdlib.h>
+#include <string.h>
 #include <sys/auxv.h>
 #include <unistd.h>
 
@@ -60,6 +62,19 @@ static hm_malloc *open_malloc(hm_host *host)
     return m;
 }
 
+/* Allocators that are made to be a process's malloc: whatever they call may call them again. */
+static int is_direct(const char *spec)
+{
+    static const char *const hosts[] = {"default", "mimalloc", "jemalloc"};
+    const char *chosen = spec ? spec : getenv("HOSTMALLOC");
+    for (size_t i = 0; i < sizeof hosts / sizeof hosts[0]; i++) {
+        if (strcmp(chosen ? chosen : "default", hosts[i]) == 0) {
+            return 1;
+        }
+    }
+    return 0;
+}
+
 __attribute__((constructor)) static void start(void)
 {
     static hm__settings settings;
@@ -75,8 +90,9 @@ __attribute__((constructor)) static void start(void)
     }
     const int serves = !settings.no_malloc && !is_replaced;
     hm__preload_report_start(&settings, host, serves);
-    hm_host *hooked = hm__preload_hooked_host(host);
-    hm__preload_serve(serves ? open_malloc(host) : NULL);
+    const int direct = is_direct(settings.host);
+    hm_host *hooked = direct ? host : hm__preload_hooked_host(host);
+    hm__preload_serve(serves ? open_malloc(host) : NULL, direct);
     find_loader();
     if (hooked) {
         hm__preload_inject(hooked, settings.bridges);
