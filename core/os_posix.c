@@ -281,7 +281,8 @@ int hm__os_file_exists(const char *path)
 
 int hm__os_file_create(const char *path, int append)
 {
-    return open(path, O_WRONLY | O_CREAT | O_CLOEXEC | (append ? O_APPEND : O_TRUNC),
+    /* Always at the end: several may have the same file open, a host's report and that of the program's end. */
+    return open(path, O_WRONLY | O_CREAT | O_CLOEXEC | O_APPEND | (append ? 0 : O_TRUNC),
                 0644);
 }
 

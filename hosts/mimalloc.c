@@ -122,7 +122,7 @@ static void *plain_alloc_aligned(
     if (alignment <= SMALLEST) {
         return plain_alloc(self, size, level);
     }
-    return taken(mi_malloc_aligned(at_least_smallest(size), alignment));
+    return taken(mi_malloc_aligned(aligned_bytes(size, alignment), alignment));
 }
 
 /* A block may be a wrapped sibling's, which starts behind a header: mimalloc must not be asked about it. */

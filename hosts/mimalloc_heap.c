@@ -187,8 +187,8 @@ static void *own_alloc_aligned(
     if (alignment <= SMALLEST) {
         return own_alloc(self, size, level);
     }
-    return taken(mi_heap_malloc_aligned(object_from(self)->heap, at_least_smallest(size),
-                                        alignment));
+    return taken(mi_heap_malloc_aligned(object_from(self)->heap,
+                                        aligned_bytes(size, alignment), alignment));
 }
 
 /* Apart, so that the way through young_alloc stays short. */

@@ -101,6 +101,14 @@ static inline size_t at_least_smallest(size_t size)
     return size < SMALLEST ? SMALLEST : size;
 }
 
+/* mimalloc 2.0.9 takes a small multiple of an alignment from blocks of that size, which start anywhere: blocks of 512
+   bytes aligned to 256 are not. One byte more, and it aligns by itself. */
+static inline size_t aligned_bytes(size_t size, size_t alignment)
+{
+    const int is_misplaced = size <= 1024 && alignment <= size && size % alignment == 0;
+    return is_misplaced ? size + 1 : at_least_smallest(size);
+}
+
 static inline int is_power_of_two(size_t n)
 {
     return n && !(n & (n - 1));
