@@ -36,6 +36,7 @@ static const struct stage {
      1},
     {"task", "ole_cost", {"mimalloc"}, "task memory, with and without a spy", 0},
     {"mapi", "mapi_cost", {"mimalloc"}, "buffers that own others", 0},
+    {"clr", "clr_cost", {"mimalloc"}, "CLR hosting, both ways", 0},
     {"debug", "debug_bench", {NULL}, "the debug host over mimalloc", 1},
     {"layers",
      "layer_bench",
