@@ -5,6 +5,7 @@
 
 #include "dropped_internal.h"
 #include "guarded_internal.h"
+#include "ignore_internal.h"
 #include "ledger_internal.h"
 #include "os.h"
 #include "stacks_internal.h"
@@ -132,13 +133,22 @@ static void write_mallocs(writer *w, const debug_host *host)
     }
 }
 
-static void write_sites(writer *w, const debug_host *host)
+static uint32_t sites_of(const debug_host *host)
 {
     uint32_t count = 0;
     for (const debug_malloc *m = host->mallocs; m; m = m->next) {
         const uint32_t own = hm__debug_malloc_groups(m) * DEBUG_GROUP;
         count = own > count ? own : count;
     }
+    return count;
+}
+
+static void write_sites(writer *w,
+                        const debug_host *host,
+                        const debug_ignored *ignored,
+                        uint32_t ignored_count)
+{
+    const uint32_t count = sites_of(host);
     for (uint32_t site = 0; site < count; site++) {
         debug_tally sum = {0};
         for (const debug_malloc *m = host->mallocs; m; m = m->next) {
@@ -150,6 +160,14 @@ static void write_sites(writer *w, const debug_host *host)
             put_site(w, hm__debug.core->site_from_id(site));
             put_tally(w, &sum);
             put_member(w, "peak_bytes", sum.peak_bytes);
+            if (site < ignored_count && ignored[site].blocks) {
+                put_member(w, "ignored_blocks", ignored[site].blocks);
+                put_member(w, "ignored_bytes", ignored[site].bytes);
+            }
+            if (hm__debug_ignores_site(host->patterns,
+                                       hm__debug.core->site_from_id(site))) {
+                put(w, ",\"suppressed\":true");
+            }
             end(w);
         }
     }
@@ -235,9 +253,16 @@ void hm__debug_snapshot(debug_host *host, int fd)
     core->lock(&host->report);
     write_head(&w, host);
     core->lock(&hm__debug.lock);
-    write_mallocs(&w, host);
-    write_sites(&w, host);
+    const uint32_t count = sites_of(host);
     core->unlock(&hm__debug.lock);
+    debug_ignored *ignored = hm__debug_ignored_by_site(host, NULL, count);
+    core->lock(&hm__debug.lock);
+    write_mallocs(&w, host);
+    write_sites(&w, host, ignored, ignored ? count : 0);
+    core->unlock(&hm__debug.lock);
+    if (ignored) {
+        core->pages_unmap(ignored, count * sizeof(*ignored));
+    }
     if (host->frames) {
         hm__debug_stacks_live(host);
         hm__debug_stacks_visit(host, write_stack, &w);

@@ -99,6 +99,20 @@ want "src/new.c:1  new" "$work/out"
 want "SUMMARY: +64 bytes live, 1 sites changed, 1 of them new" "$work/out"
 code 0 "$hostmalloc" diff "$work/b.jsonl" "$work/a.jsonl"
 
+# What is no leak is marked.
+echo "leak:src/db.c" >"$work/ignored"
+HOSTMALLOC="debug:report=$work/text,ignore=$work/ignored,snapshot=$work/i.jsonl" "$program" ignore || fail "program"
+code 1 "$hostmalloc" report "$work/i.jsonl"
+want "src/known.c:5, 2 ignored" "$work/out"
+want "src/db.c:42, suppressed" "$work/out"
+$python3 - "$schema" "$work/i.jsonl" <<'PYTHON' || fail "schema of ignored blocks"
+import json, sys
+import jsonschema
+schema = json.load(open(sys.argv[1]))
+for line in open(sys.argv[2]):
+    jsonschema.validate(json.loads(line), schema)
+PYTHON
+
 # Stacks: their frames are in every format that has some, by their names where symbols are read.
 HOSTMALLOC="debug:report=$work/text,frames=16,snapshot=$work/s.jsonl" "$program" || fail "program"
 want " of src/db.c:42 came by" "$work/text"

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Leaks known amounts at known places and frees one block twice; writes a snapshot before and at the end. With an
- * argument it leaks at one place more, or, with "kill", dies where it stands. */
+ * argument it leaks at one place more; with "ignore" it ignores some, with "kill" it dies where it stands. */
 #include <hostmalloc/debug.h>
 #include <hostmalloc/hostmalloc.h>
 
@@ -25,6 +25,14 @@ int main(int argc, char **argv)
     hm_debug_free(m, temporary, "src/tmp.c", 9);
     hm_debug_free(m, temporary, "src/tmp.c", 11);
     hm_debug_alloc(m, 10, HM_LEVEL_TASK, "src/a<b>&\"c\".c", 3);
+    if (argc > 1 && strcmp(argv[1], "ignore") == 0) {
+        for (int i = 0; i < 3; i++) {
+            void *block = hm_debug_alloc(m, 20, HM_LEVEL_TASK, "src/known.c", 5);
+            if (i) {
+                hm_debug_ignore(hm_debug_of_host(host), block);
+            }
+        }
+    }
     if (argc > 1 && strcmp(argv[1], "kill") == 0) {
         raise(SIGKILL);
     }

@@ -113,6 +113,9 @@ static int fill(snapshot *s)
             row->function = json_text(line, "function", NULL);
             row->line = json_number(line, "line");
             row->count = read_figures(line);
+            row->ignored_blocks = json_number(line, "ignored_blocks");
+            const json *suppressed = json_member(line, "suppressed");
+            row->is_suppressed = suppressed && suppressed->kind == JSON_TRUE;
             s->sum.live_blocks += row->count.live_blocks;
             s->sum.live_bytes += row->count.live_bytes;
             s->sum.total_blocks += row->count.total_blocks;

@@ -37,6 +37,8 @@ typedef struct site_row {
     const char *function; /* NULL unknown */
     uint64_t line;
     figures count;
+    uint64_t ignored_blocks; /* of the live ones; they are no leaks */
+    int is_suppressed;       /* by a pattern of the program's own: none are */
 } site_row;
 
 /* "/lib/libx.so+0x1234", or what symbols say of it. */

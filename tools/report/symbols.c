@@ -105,6 +105,7 @@ static void merge(snapshot *s)
         ids[2 * i] = s->sites[i].id;
         if (is_same) {
             add(&s->sites[count - 1].count, &s->sites[i].count);
+            s->sites[count - 1].ignored_blocks += s->sites[i].ignored_blocks;
         } else {
             s->sites[count++] = s->sites[i];
         }

@@ -108,7 +108,11 @@ void write_text(const snapshot *s, FILE *to)
                 (unsigned long long)row->count.total_blocks,
                 (unsigned long long)row->count.total_bytes);
         print_place(to, row->file, row->line);
-        fprintf(to, row->function ? " (%s)\n" : "\n", row->function);
+        fprintf(to, row->function ? " (%s)" : "", row->function);
+        if (row->ignored_blocks) {
+            fprintf(to, ", %llu ignored", (unsigned long long)row->ignored_blocks);
+        }
+        fputs(row->is_suppressed ? ", suppressed\n" : "\n", to);
     }
     print_stacks(to, s);
     for (size_t i = 0; i < s->drop_count; i++) {
