@@ -139,14 +139,14 @@ static BOOL WINAPI configures(HEXPERTKEY own,
                               DWORD flags,
                               HWND window)
 {
-    static EXPERTCONFIG foreign = {8, {0}};
+    static DWORD foreign[] = {8, 0};
     (void)startup, (void)window;
     PEXPERTCONFIG made = ExpertReallocMemory(own, *config, 24, NULL);
     if (!made) {
         return FALSE;
     }
     made->RawConfigLength = flags == LIES_LONG ? 25 : flags == LIES_SHORT ? 3 : 24;
-    *config = flags == GIVES_FOREIGN ? &foreign
+    *config = flags == GIVES_FOREIGN ? (PEXPERTCONFIG)(void *)foreign
               : flags == GIVES_NONE  ? NULL
               : flags == GIVES_STACK ? (PEXPERTCONFIG)(void *)&flags
                                      : made;

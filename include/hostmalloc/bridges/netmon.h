@@ -61,11 +61,19 @@ typedef enum EXPERTSTATUSENUMERATION {
     EXPERTSTATUS_DONE
 } EXPERTSTATUSENUMERATION;
 
+/* C++ has arrays without an end only as an extension. */
+#if defined(__cplusplus) && defined(__GNUC__)
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wpedantic"
+#endif
 /** What a user chose for an expert. The length counts its own 4 bytes: 20 bytes of data are recorded as 24. */
 typedef struct EXPERTCONFIG {
     DWORD RawConfigLength;
-    BYTE RawConfigData[4]; /**< as many as there are */
+    BYTE RawConfigData[];
 } EXPERTCONFIG;
+#if defined(__cplusplus) && defined(__GNUC__)
+#pragma GCC diagnostic pop
+#endif
 typedef EXPERTCONFIG *PEXPERTCONFIG;
 
 /** Where a run begins; passed through, its members are the caller's and the expert's. */
