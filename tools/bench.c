@@ -19,7 +19,8 @@
 
 static const struct stage {
     const char *name, *program;
-    const char *arguments[MOST_ARGUMENTS]; /* "@name" lies beside the program */
+    const char *arguments
+        [MOST_ARGUMENTS]; /* "@name" lies beside the program, but for "@hostmalloc" */
     const char *summary;
     int has_bounds; /* knows --check */
 } stages[] = {
@@ -47,6 +48,11 @@ static const struct stage {
      "peer_bench",
      {"lua5.4", "@lua_host", "@."},
      "the debug host beside heaptrack, valgrind and others",
+     1},
+    {"run",
+     "run_bench",
+     {"@hostmalloc", "@."},
+     "stock programs under run, a preloaded mimalloc, and heaptrack",
      1},
 };
 #define STAGES (sizeof stages / sizeof stages[0])
@@ -158,7 +164,9 @@ static void become(const struct stage *s, const options *o, const char *folder)
     }
     for (size_t i = 0; i < MOST_ARGUMENTS && s->arguments[i]; i++) {
         const char *const argument = s->arguments[i];
-        if (argument[0] == '@') {
+        if (strcmp(argument, "@hostmalloc") == 0) {
+            snprintf(paths[i], sizeof paths[i], "/proc/%ld/exe", (long)getppid());
+        } else if (argument[0] == '@') {
             snprintf(paths[i], sizeof paths[i], "%s/%s", folder, argument + 1);
         } else {
             snprintf(paths[i], sizeof paths[i], "%s", argument);
@@ -254,5 +262,6 @@ const verb bench_verb = {
     "  mapi           buffers that own others\n"
     "  debug          the debug host over mimalloc\n"
     "  layers         instructions and time of each layer\n"
-    "  peers          the debug host beside heaptrack, valgrind and others\n",
+    "  peers          the debug host beside heaptrack, valgrind and others\n"
+    "  run            stock programs under run, a preloaded mimalloc, and heaptrack\n",
     run_bench};
