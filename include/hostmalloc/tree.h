@@ -56,6 +56,7 @@ HM_API void hm_tree_release(hm_tree *tree);
  * @param site  NULL allowed
  * @return a block as hm_alloc() gives it; NULL when the malloc refused, when there is no private memory to note
  *         it in, and when @p owner is no live block of this tree
+ * @threads inner
  */
 HM_API void *
 hm_tree_alloc_at(hm_tree *tree, void *owner, size_t size, hm_level level, hm_site *site);
@@ -65,10 +66,11 @@ hm_tree_alloc_at(hm_tree *tree, void *owner, size_t size, hm_level level, hm_sit
  * @param block NULL does nothing
  * @return HM_OK; HM_E_NOT_OWNED: no live block of this tree, nothing done (a debug host underneath may answer
  *         HM_E_FREED); HM_E_CORRUPT: all of it is gone, and a debug host found a guard of it overwritten
+ * @threads inner
  */
 HM_API hm_status hm_tree_free_at(hm_tree *tree, void *block, hm_site *site);
 
-/** The same for roots alone: HM_E_INVALID for a block that somebody owns, and nothing done. */
+/** The same for roots alone: HM_E_INVALID for a block that somebody owns, and nothing done. @threads inner */
 HM_API hm_status hm_tree_free_root_at(hm_tree *tree, void *block, hm_site *site);
 
 /**
@@ -77,14 +79,16 @@ HM_API hm_status hm_tree_free_root_at(hm_tree *tree, void *block, hm_site *site)
  * @param block NULL: a new root
  * @return the block, mostly at another place; NULL, and nothing done, when the malloc refused or @p block is no live
  *         block of this tree. Never NULL for a block that shrinks
+ * @threads inner
  */
 HM_API void *hm_tree_realloc_at(
     hm_tree *tree, void *block, size_t size, hm_level level, hm_site *site);
 
-/** Who owns @p block: *out is NULL for a root. HM_E_NOT_OWNED, and *out NULL, for no live block of this tree. */
+/** Who owns @p block: *out is NULL for a root. HM_E_NOT_OWNED, and *out NULL, for no live block of this tree.
+    @p out may be NULL. @threads inner */
 HM_API hm_status hm_tree_owner(hm_tree *tree, const void *block, void **out);
 
-/** The bytes that were asked for; HM_SIZE_UNKNOWN for no live block of this tree. */
+/** The bytes that were asked for; HM_SIZE_UNKNOWN for no live block of this tree. @threads inner */
 HM_API size_t hm_tree_size(hm_tree *tree, const void *block);
 
 /**
@@ -94,6 +98,7 @@ HM_API size_t hm_tree_size(hm_tree *tree, const void *block);
  * @param owner NULL: its blocks are roots
  * @param[out] out one reference, or NULL
  * @return HM_E_NOT_OWNED for an owner that is no live block of this tree, HM_E_NOMEM
+ * @threads inner; the malloc likewise
  */
 HM_API hm_status hm_tree_malloc(hm_tree *tree,
                                 void *owner,
