@@ -7,6 +7,7 @@
 #include "ignore_internal.h"
 #include "live_internal.h"
 #include "mode_internal.h"
+#include "references_internal.h"
 #include "stacks_internal.h"
 #include "watch_internal.h"
 
@@ -119,6 +120,15 @@ static const hm_option option_sample = {sizeof(hm_option),
                                         "with figures that are estimates; 0: of "
                                         "all blocks",
                                         NULL};
+static const hm_option option_references = {
+    sizeof(hm_option),
+    "references",
+    HM_OPTION_BOOL,
+    0,
+    "no",
+    "who retained mallocs and the host and never released them, at the end; and who "
+    "releases a host once too often",
+    NULL};
 static const hm_option option_suppressions = {
     sizeof(hm_option),
     "suppressions",
@@ -146,13 +156,17 @@ static const hm_option *const options[] = {&option_ignore,
                                            &option_guard_slots,
                                            &option_guard_align,
                                            &option_frames,
-                                           &option_sample};
+                                           &option_sample,
+                                           &option_references};
 
 /* What the process ends with, once a host wants it to; hosts may be gone by then. */
 static uint32_t exit_code;
 
 static void host_report_end(debug_host *host)
 {
+    if (host->keeps_references) {
+        hm__debug_references_report(host, host->fd);
+    }
     if (host->leaks || host->findings || host->repeats) {
         hm__debug_report_closing(host);
         if (host->exit_code && (host->leaked || host->findings || host->repeats)) {
@@ -193,9 +207,18 @@ static void at_exit_register(void)
     }
 }
 
+void hm__debug_host_hold(debug_host *host)
+{
+    __atomic_add_fetch(&host->layer.references, 1, __ATOMIC_RELAXED);
+}
+
 static void host_retain(hm_host *self)
 {
-    __atomic_add_fetch(&hm__debug_host_from(self)->layer.references, 1, __ATOMIC_RELAXED);
+    debug_host *host = hm__debug_host_from(self);
+    if (host->keeps_references) {
+        hm__debug_reference_open(self, (uintptr_t)__builtin_return_address(0));
+    }
+    hm__debug_host_hold(host);
 }
 
 static void files_close(const debug_host *host)
@@ -217,7 +240,12 @@ static void host_free(debug_host *host)
     hm__debug_stacks_forget(host);
     hm__debug_patterns_free(host->patterns);
     hm_host_release(host->layer.inner);
-    core->memory_free(host, host->layer.bytes);
+    if (host->keeps_references) {
+        hm__debug_references_drop(&host->layer.base);
+        hm__debug_host_bury(host);
+    } else {
+        core->memory_free(host, host->layer.bytes);
+    }
 }
 
 static void host_end(debug_host *host)
@@ -238,12 +266,32 @@ static void host_end(debug_host *host)
     host_free(host);
 }
 
-static void host_release(hm_host *self)
+void hm__debug_host_let_go(debug_host *host)
 {
-    debug_host *host = hm__debug_host_from(self);
     if (__atomic_sub_fetch(&host->layer.references, 1, __ATOMIC_ACQ_REL) == 0) {
         host_end(host);
     }
+}
+
+static void host_release(hm_host *self)
+{
+    debug_host *host = hm__debug_host_from(self);
+    if (host->keeps_references) {
+        hm__debug_reference_close(self);
+    }
+    hm__debug_host_let_go(host);
+}
+
+static hm_status host_create_malloc(hm_host *self,
+                                    const hm_malloc_opts *opts,
+                                    hm_malloc **out,
+                                    hm_error *err)
+{
+    const hm_status status = hm__debug_malloc_create(self, opts, out, err);
+    if (status == HM_OK && hm__debug_host_from(self)->keeps_references) {
+        hm__debug_reference_open(*out, (uintptr_t)__builtin_return_address(0));
+    }
+    return status;
 }
 
 static hm_status host_find(hm_host *self, const char *interface_name, void **out)
@@ -268,7 +316,7 @@ static void vtbl_fill(void)
     table.size = sizeof(table);
     table.retain = host_retain;
     table.release = host_release;
-    table.create_malloc = hm__debug_malloc_create;
+    table.create_malloc = host_create_malloc;
     table.find = host_find;
     hm__debug.core->lock(&hm__debug.lock);
     if (!host_vtbl.size) {
@@ -317,6 +365,7 @@ options_read(debug_host *host, const hm_option_values *values, hm_error *err)
                                (unsigned long long)code);
     }
     host->exit_code = (uint32_t)code;
+    host->keeps_references = core->option_bool(values, "references");
     host->suppressions = core->option_bool(values, "suppressions");
     const char *stop = core->option_text(values, "break");
     hm_status status = stop ? hm__debug_break_read(&host->stop, stop, err) : HM_OK;
@@ -388,6 +437,10 @@ host_open(const hm_option_values *values, hm_host *inner, hm_host **out, hm_erro
     hm__debug.hosts = host;
     core->unlock(&hm__debug.lock);
     at_exit_register();
+    if (host->keeps_references) {
+        hm__debug_reference_open(&host->layer.base,
+                                 (uintptr_t)__builtin_return_address(0));
+    }
     *out = &host->layer.base;
     return HM_OK;
 }

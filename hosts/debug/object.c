@@ -10,6 +10,7 @@
 #include "ledger_internal.h"
 #include "live_internal.h"
 #include "quarantine_internal.h"
+#include "references_internal.h"
 #include "watch_internal.h"
 
 /* Released objects that are kept so; the oldest go first. */
@@ -117,7 +118,7 @@ hm_status hm__debug_malloc_create(hm_host *self,
         hm_malloc_release(inner);
         return core->error_set(err, HM_E_NOMEM, "host:debug", "no memory for a malloc");
     }
-    self->vtbl->retain(self);
+    hm__debug_host_hold(host);
     core->lock(&hm__debug.lock);
     m->next = host->mallocs;
     host->mallocs = m;
@@ -180,6 +181,9 @@ void hm__debug_malloc_discard(debug_malloc *m)
         hm__block_map_walk(&hm__debug.map, DEBUG_LIVE_STATES | 1u << DEBUG_DAMAGED,
                            forget_one, m);
     }
+    if (m->host->keeps_references) {
+        hm__debug_references_drop(&m->base);
+    }
     core->lock(&hm__debug.lock);
     while (m->books != &m->common) {
         hm__debug_book_free(m->books);
@@ -237,7 +241,7 @@ static void malloc_end(debug_malloc *m)
             hm__debug_malloc_discard(surplus);
         }
     }
-    host->layer.base.vtbl->release(&host->layer.base);
+    hm__debug_host_let_go(host);
 }
 
 void hm__debug_malloc_release(hm_malloc *self)

@@ -7,6 +7,7 @@
 #include "live_internal.h"
 #include "os.h"
 #include "quarantine_internal.h"
+#include "references_internal.h"
 #include "scope_internal.h"
 #include "stacks_internal.h"
 #include "tell_internal.h"
@@ -62,6 +63,7 @@ static void fork_child(void *context)
     }
     hm__debug_slots_child();
     hm__debug_stacks_child();
+    hm__debug_references_child();
     hm__debug.lock.word = 0;
     hm__debug.walking.word = walk_depth != 0;
 }

@@ -1,15 +1,25 @@
 /* SPDX-License-Identifier: MIT */
 /* A malloc after its last release: whoever still holds it is told so. Blocks that were live then can still be freed. */
 #include "finding_internal.h"
+#include "references_internal.h"
+
+static hm_site *caller_site(const debug_malloc *m, uintptr_t caller)
+{
+    return m->host->keeps_references ? hm__debug_caller_site(caller) : NULL;
+}
+
+#define CALLER_SITE(m) caller_site(m, (uintptr_t)__builtin_return_address(0))
 
 static void retain(hm_malloc *self)
 {
-    hm__debug_found_released(hm__debug_from(self), "retain of a released malloc", NULL);
+    debug_malloc *m = hm__debug_from(self);
+    hm__debug_found_released(m, "retain of a released malloc", CALLER_SITE(m));
 }
 
 static void release(hm_malloc *self)
 {
-    hm__debug_found_released(hm__debug_from(self), "release of a released malloc", NULL);
+    debug_malloc *m = hm__debug_from(self);
+    hm__debug_found_released(m, "release of a released malloc", CALLER_SITE(m));
 }
 
 static void *refuse(hm_malloc *self, hm_site *site)

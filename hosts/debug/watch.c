@@ -6,6 +6,7 @@
 #include "break_internal.h"
 #include "guarded_internal.h"
 #include "live_internal.h"
+#include "references_internal.h"
 #include "stacks_internal.h"
 
 static hm_malloc_vtbl tables[DEBUG_KINDS]
@@ -107,11 +108,29 @@ static void *watch_aligned(
     return after(m, block, site, CALLER);
 }
 
+static void watch_retain(hm_malloc *self)
+{
+    if (hm__debug_from(self)->host->keeps_references) {
+        hm__debug_reference_open(self, CALLER);
+    }
+    hm__debug_malloc_retain(self);
+}
+
+static void watch_release(hm_malloc *self)
+{
+    if (hm__debug_from(self)->host->keeps_references) {
+        hm__debug_reference_close(self);
+    }
+    hm__debug_malloc_release(self);
+}
+
 void hm__debug_watch_prepare(void)
 {
     hm__debug.core->lock(&hm__debug.lock);
     for (unsigned i = 0; i < 2 * DEBUG_KINDS && !tables[DEBUG_KINDS - 1][1].size; i++) {
         hm_malloc_vtbl table = hm__debug_tables[i / 2][i % 2];
+        table.retain = watch_retain;
+        table.release = watch_release;
         table.alloc = watch_alloc;
         table.debug_alloc = watch_debug_alloc;
         table.realloc = watch_realloc;
@@ -124,6 +143,7 @@ void hm__debug_watch_prepare(void)
 
 const hm_malloc_vtbl *hm__debug_table(const debug_host *host, int shared)
 {
-    const int watched = host->stop.number || host->live || host->guarded || host->frames;
+    const int watched = host->stop.number || host->live || host->guarded ||
+                        host->frames || host->keeps_references;
     return watched ? &tables[host->kind][shared] : &hm__debug_tables[host->kind][shared];
 }
