@@ -71,7 +71,10 @@ typedef struct debug_book {
 _Static_assert(offsetof(debug_book, held) == 64, "hot fields share a line");
 
 struct debug_thread {
-    debug_book **books; /* by number of malloc; replaced under lock */
+    const debug_malloc
+        *last;             /* the malloc used last, NULL: none; any thread forgets it */
+    debug_book *last_book; /* its book */
+    debug_book **books;    /* by number of malloc; replaced under lock */
     uint32_t book_count;
     uint32_t id;  /* as the core counts threads */
     uint64_t low; /* the same, cut, as it goes into headers */

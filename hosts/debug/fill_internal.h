@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Patterns in memory nobody has written yet (0xCD) and in memory already freed (0xDD). As eight-byte words both
  * are addresses no program can use, so a stale or unset pointer faults at its first use. In the default mode only
- * the first 32 and last 16 bytes are filled, and blocks below 64 bytes as a whole: filling all of all blocks costs
+ * the first and last 32 bytes are filled, and so blocks of up to 64 bytes as a whole: filling all of all blocks costs
  * more than everything else this host does. */
 #ifndef HM_DEBUG_FILL_INTERNAL_H
 #define HM_DEBUG_FILL_INTERNAL_H
@@ -10,9 +10,9 @@
 
 #define DEBUG_FRESH      0xCDu
 #define DEBUG_STALE      0xDDu
-#define DEBUG_FILL_WHOLE 64u /* smaller blocks are filled as a whole */
+#define DEBUG_FILL_WHOLE 65u /* smaller blocks are filled as a whole */
 #define DEBUG_FILL_HEAD  32u
-#define DEBUG_FILL_TAIL  16u
+#define DEBUG_FILL_TAIL  32u
 
 #if defined(__GNUC__)
 typedef uint64_t debug_pair __attribute__((vector_size(16), aligned(1), may_alias));
@@ -27,23 +27,21 @@ DEBUG_INLINE void hm__debug_fill_ends(void *block, size_t bytes, uint64_t byte)
     const debug_pair pair = DEBUG_PAIR(word);
     char *head = block;
     char *tail = head + bytes;
-    if (bytes >= DEBUG_FILL_WHOLE) {
+    if (bytes >= 16) {
+        /* No branch by size: sizes come in no order. */
+        const size_t inner = bytes >= 32 ? 16 : bytes - 16;
         *(debug_pair *)(void *)head = pair;
-        *(debug_pair *)(void *)(head + 16) = pair;
+        *(debug_pair *)(void *)(head + inner) = pair;
+        *(debug_pair *)(void *)(tail - 16 - inner) = pair;
         *(debug_pair *)(void *)(tail - 16) = pair;
-    } else if (bytes >= 16) {
-        const size_t middle = bytes > 32 ? 16 : 0;
-        *(debug_pair *)(void *)head = pair;
-        *(debug_pair *)(void *)(tail - 16) = pair;
-        *(debug_pair *)(void *)(head + middle) = pair;
-        *(debug_pair *)(void *)(tail - 16 - middle) = pair;
     } else if (bytes >= 8) {
         memcpy(head, &word, 8);
         memcpy(tail - 8, &word, 8);
-    } else {
-        for (size_t i = 0; i < bytes; i++) {
-            head[i] = (char)byte;
-        }
+    } else if (bytes >= 4) {
+        memcpy(head, &word, 4);
+        memcpy(tail - 4, &word, 4);
+    } else if (bytes) {
+        head[0] = head[bytes / 2] = tail[-1] = (char)byte;
     }
 }
 
@@ -86,16 +84,11 @@ DEBUG_INLINE int hm__debug_fill_ends_intact(const void *block, size_t bytes)
     const char *head = block;
     const char *tail = head + bytes;
 #define DEBUG_DIFFERS(at) (*(const debug_pair *)(const void *)(at) ^ pair)
-    if (bytes >= DEBUG_FILL_WHOLE) {
-        const debug_pair seen =
-            DEBUG_DIFFERS(head) | DEBUG_DIFFERS(head + 16) | DEBUG_DIFFERS(tail - 16);
-        return (seen[0] | seen[1]) == 0;
-    }
     if (bytes >= 16) {
-        const size_t middle = bytes > 32 ? 16 : 0;
-        const debug_pair seen = DEBUG_DIFFERS(head) | DEBUG_DIFFERS(tail - 16) |
-                                DEBUG_DIFFERS(head + middle) |
-                                DEBUG_DIFFERS(tail - 16 - middle);
+        const size_t inner = bytes >= 32 ? 16 : bytes - 16;
+        const debug_pair seen = DEBUG_DIFFERS(head) | DEBUG_DIFFERS(head + inner) |
+                                DEBUG_DIFFERS(tail - 16 - inner) |
+                                DEBUG_DIFFERS(tail - 16);
         return (seen[0] | seen[1]) == 0;
     }
     uint64_t first = word, last = word;

@@ -86,7 +86,7 @@ void hm__debug_guarded_close(debug_host *host)
 static uint64_t made_at(const debug_malloc *m, const hm_site *site)
 {
     const int shared = hm__debug_is_shared(m);
-    const debug_thread *me = hm__debug_self();
+    debug_thread *me = hm__debug_self();
     const uint32_t id = hm__debug_site_quick(site);
     const debug_book *book = !shared ? m->book : me ? hm__debug_book_of(m, me, 1) : NULL;
     const debug_tally *tally =

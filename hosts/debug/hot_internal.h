@@ -36,12 +36,20 @@ DEBUG_INLINE size_t hm__debug_how_edge(const debug_malloc *m, const unsigned how
 }
 
 DEBUG_INLINE debug_book *
-hm__debug_book_of(const debug_malloc *m, const debug_thread *me, const int shared)
+hm__debug_book_of(const debug_malloc *m, debug_thread *me, const int shared)
 {
     if (!shared) {
         return m->book;
     }
-    return m->number < me->book_count ? me->books[m->number] : NULL;
+    if (DEBUG_RARE(DEBUG_GET(me->last) != m)) {
+        debug_book *book = m->number < me->book_count ? me->books[m->number] : NULL;
+        if (book) {
+            me->last_book = book;
+            DEBUG_SET(me->last, m);
+        }
+        return book;
+    }
+    return me->last_book;
 }
 
 /* Who is inside is a plain word: two threads that overlap are seen nearly always, and nobody pays for a lock. */

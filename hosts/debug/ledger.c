@@ -217,6 +217,9 @@ void hm__debug_book_free(debug_book *book)
         }
         *place = book->next;
         book->thread->books[book->owner->number] = NULL;
+        if (DEBUG_GET(book->thread->last) == book->owner) {
+            DEBUG_SET(book->thread->last, NULL);
+        }
         core->memory_free(book, sizeof(*book));
     }
 }

@@ -31,7 +31,7 @@ const hm_option hm__debug_option_fill = {
     HM_OPTION_CHOICE,
     0,
     NULL,
-    "pattern in fresh and freed blocks: none (stats), the first 32 and last 16 bytes "
+    "pattern in fresh and freed blocks: none (stats), the first and last 32 bytes "
     "(checked), or all (full)",
     "none|ends|all"};
 const hm_option hm__debug_option_quarantine = {
