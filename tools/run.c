@@ -128,6 +128,11 @@ static int read_options(int count, char **arguments, options *o)
     return check(o, exitcode);
 }
 
+static int set(const char *name, const char *value)
+{
+    return value ? setenv(name, value, 1) == 0 : unsetenv(name) == 0;
+}
+
 /* What records is the point of most runs, and mimalloc makes up for what it costs. */
 static const char *default_spec(void)
 {
@@ -182,8 +187,9 @@ static int complete_spec(const options *o, const char *path, char *spec)
 {
     const char *chosen = o->host ? o->host : getenv("HOSTMALLOC");
     char given[64];
-    snprintf(spec, SPEC_BYTES, "%s", chosen ? chosen : default_spec());
-    if (check_spec(chosen ? chosen : spec) != EXIT_CLEAN) {
+    chosen = chosen ? chosen : default_spec();
+    snprintf(spec, SPEC_BYTES, "%s", chosen);
+    if (check_spec(chosen) != EXIT_CLEAN || !set("HOSTMALLOC_RUN_SHOWN", chosen)) {
         return EXIT_USAGE;
     }
     if (o->leak_exitcode) {
@@ -225,11 +231,6 @@ static int set_preload(const char *path)
     /* Behind what is there: a sanitizer insists on being the first. */
     return length > 0 && (size_t)length < sizeof value &&
            setenv("LD_PRELOAD", value, 1) == 0;
-}
-
-static int set(const char *name, const char *value)
-{
-    return value ? setenv(name, value, 1) == 0 : unsetenv(name) == 0;
 }
 
 static int prepare(const options *o)

@@ -27,6 +27,13 @@ static uint32_t reported; /* atomic */
 
 int __cxa_atexit(void (*handler)(void *), void *argument, void *object);
 
+static const char *spec(void)
+{
+    return settings->shown  ? settings->shown
+           : settings->host ? settings->host
+                            : "default";
+}
+
 static void put(int fd, const char *text)
 {
     hm_core_table()->write(fd, text, strlen(text));
@@ -69,7 +76,7 @@ static void write_figures(int fd)
     put_text(fd, "version", hm_core_table()->version);
     put_number(fd, "pid", (uint64_t)process);
     put_text(fd, "program", program_invocation_short_name);
-    put_text(fd, "spec", settings->host ? settings->host : "default");
+    put_text(fd, "spec", spec());
     put(fd, "}\n{\"type\":\"end\",\"lines\":1}\n");
 }
 
@@ -97,7 +104,7 @@ static void write_run(int fd)
 {
     hm__injected injected;
     put(fd, "{\"type\":\"run\"");
-    put_text(fd, "spec", settings->host ? settings->host : "default");
+    put_text(fd, "spec", spec());
     put_number(fd, "records", hm_debug_of_host(host) != NULL);
     put_number(fd, "malloc", (uint64_t)serves);
     put_number(fd, "dropped", hm__callers_dropped());

@@ -74,6 +74,7 @@ static void forget_preload(void)
 void hm__settings_read(hm__settings *out)
 {
     out->host = copy_of("HOST");
+    out->shown = copy_of("SHOWN");
     out->report = copy_of("REPORT");
     out->format = copy_of("FORMAT");
     out->bridges = copy_of("BRIDGES");

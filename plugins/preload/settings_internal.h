@@ -5,6 +5,7 @@
 
 typedef struct hm__settings {
     const char *host;   /* HOSTMALLOC_RUN_HOST: a spec; NULL: $HOSTMALLOC, else default */
+    const char *shown;  /* _SHOWN: the spec as the user wrote it; NULL: the same */
     const char *report; /* _REPORT: a file, "" for none; NULL: standard error */
     const char *format; /* _FORMAT; NULL: text */
     const char *bridges; /* _BRIDGES; NULL: all */
