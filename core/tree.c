@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* Blocks that own blocks: notes of them, linked as they own each other.
  *
- * A tree spreads its roots over groups, by the thread that makes them; a block belongs to the group of its owner for
- * good. One lock per group guards all links in it, so whatever happens to one root is in one order, and threads
- * with roots of their own rarely meet. The malloc underneath is never called with a lock held. */
+ * Whatever happens to one root is in one order, by the lock of its group, and threads with roots of their own rarely
+ * meet. The malloc underneath is never called with a lock held. */
 #include "tree_internal.h"
 
 #include <string.h>
@@ -12,72 +11,13 @@
 #include "memory_internal.h"
 #include "slots_internal.h"
 
-#define GROUPS 16u
-
 /* Freeing lets others of the group in after so many steps. */
 #define STEPS 256u
 #define BATCH 64u
 
-/* Notes come by the chunk, small enough to be private memory that stays mapped. */
-#define CHUNK_BYTES ((size_t)4096)
-#define CHUNK_NOTES (CHUNK_BYTES / sizeof(hm__tree_note) - 1)
+#define CHUNK_NOTES (HM__TREE_CHUNK_BYTES / sizeof(hm__tree_note) - 1)
 
-typedef struct chunk {
-    struct chunk *next;
-} chunk;
-HM_STATIC_ASSERT(sizeof(chunk) <= sizeof(hm__tree_note),
-                 "a chunk's head takes a note's room");
-
-typedef struct group {
-    hm_lock lock;
-    hm__tree_note *spare; /* linked by next */
-    chunk *chunks;
-    hm__tree_note top; /* stands in as the owner of roots */
-    char apart[64];    /* from the next group's lock */
-} group;
-
-struct hm_tree {
-    hm_malloc *inner;
-    uint32_t references; /* atomic */
-    hm_tree *next;       /* both guarded by trees_lock */
-    hm_tree *previous;
-    group groups[GROUPS];
-};
-
-/* Every tree, for the sake of fork. trees_lock comes before the locks of groups. */
-static hm_tree *trees;
-static hm_lock trees_lock;
-static uint32_t fork_known;
-
-static void before_fork(void *context)
-{
-    (void)context;
-    hm__lock(&trees_lock);
-    for (hm_tree *t = trees; t; t = t->next) {
-        for (unsigned i = 0; i < GROUPS; i++) {
-            hm__lock(&t->groups[i].lock);
-        }
-    }
-}
-
-static void after_fork(void *context)
-{
-    (void)context;
-    for (hm_tree *t = trees; t; t = t->next) {
-        for (unsigned i = 0; i < GROUPS; i++) {
-            hm__unlock(&t->groups[i].lock);
-        }
-    }
-    hm__unlock(&trees_lock);
-}
-
-static hm_fork_hooks fork_hooks = {.size = sizeof fork_hooks,
-                                   .rank = HM__FORK_TREE,
-                                   .prepare = before_fork,
-                                   .parent = after_fork,
-                                   .child = after_fork};
-
-static group *group_of(hm_tree *tree, const hm__tree_note *note)
+static hm__tree_group *group_of(hm_tree *tree, const hm__tree_note *note)
 {
     return &tree->groups[note->group];
 }
@@ -108,10 +48,10 @@ static void unlink_from_owner(hm__tree_note *note)
     note->next = note->previous = NULL;
 }
 
-static hm__tree_note *note_take(group *g, uint32_t index)
+static hm__tree_note *note_take(hm__tree_group *g, uint32_t index)
 {
     if (!g->spare) {
-        chunk *fresh = hm__memory_alloc(CHUNK_BYTES);
+        hm__tree_chunk *fresh = hm__memory_alloc(HM__TREE_CHUNK_BYTES);
         if (!fresh) {
             return NULL;
         }
@@ -129,7 +69,7 @@ static hm__tree_note *note_take(group *g, uint32_t index)
     return note;
 }
 
-static void note_give(group *g, hm__tree_note *note)
+static void note_give(hm__tree_group *g, hm__tree_note *note)
 {
     note->next = g->spare;
     g->spare = note;
@@ -158,7 +98,7 @@ static hm__tree_note *hold(hm_tree *tree, const void *block)
     if (!note) {
         return NULL;
     }
-    group *g = group_of(tree, note);
+    hm__tree_group *g = group_of(tree, note);
     hm__lock(&g->lock);
     if (find(tree, block) == note) {
         return note;
@@ -199,8 +139,11 @@ take_back(hm_malloc *inner, const buried *gone, size_t count, hm_site *site)
 
 /* Everything below a block that is forgotten already, which comes up one level at a time: a block that owns others hands them to top, one that owns none
    goes. Each block moves up at most once. 1: all of it is gone, and last too if it is not NULL. */
-static int dismantle(
-    group *g, hm__tree_note *above, hm__tree_note *last, buried *gone, size_t *count)
+static int dismantle(hm__tree_group *g,
+                     hm__tree_note *above,
+                     hm__tree_note *last,
+                     buried *gone,
+                     size_t *count)
 {
     for (unsigned i = 0; i < STEPS && *count < BATCH; i++) {
         hm__tree_note *note = above->first;
@@ -226,8 +169,11 @@ static int dismantle(
 }
 
 /* The lock is held on entry and not on return. */
-static hm_status free_below(
-    hm_tree *tree, group *g, hm__tree_note *above, hm__tree_note *last, hm_site *site)
+static hm_status free_below(hm_tree *tree,
+                            hm__tree_group *g,
+                            hm__tree_note *above,
+                            hm__tree_note *last,
+                            hm_site *site)
 {
     hm_status worst = HM_OK;
     for (;;) {
@@ -244,80 +190,13 @@ static hm_status free_below(
     }
 }
 
-hm_status hm_tree_create(hm_malloc *m, hm_tree **out, hm_error *err)
+void hm__tree_clear(hm_tree *tree)
 {
-    if (!out) {
-        return hm_error_set(err, HM_E_INVALID, "tree",
-                            "there is no place for the result");
-    }
-    *out = NULL;
-    const hm_status status = hm_malloc_validate(m, err);
-    if (status != HM_OK) {
-        return status;
-    }
-    hm_tree *made = hm__memory_alloc(sizeof *made);
-    if (!made) {
-        return hm_error_set(err, HM_E_NOMEM, "tree", "no private memory for a tree");
-    }
-    hm_malloc_retain(m);
-    made->inner = m;
-    made->references = 1;
-    hm__at_fork_once(&fork_known, &fork_hooks);
-    hm__lock(&trees_lock);
-    made->next = trees;
-    if (trees) {
-        trees->previous = made;
-    }
-    trees = made;
-    hm__unlock(&trees_lock);
-    *out = made;
-    return HM_OK;
-}
-
-void hm_tree_retain(hm_tree *tree)
-{
-    __atomic_fetch_add(&tree->references, 1, __ATOMIC_RELAXED);
-}
-
-static void take_out(hm_tree *tree)
-{
-    hm__lock(&trees_lock);
-    if (tree->previous) {
-        tree->previous->next = tree->next;
-    } else {
-        trees = tree->next;
-    }
-    if (tree->next) {
-        tree->next->previous = tree->previous;
-    }
-    hm__unlock(&trees_lock);
-}
-
-void hm_tree_release(hm_tree *tree)
-{
-    if (!tree || __atomic_sub_fetch(&tree->references, 1, __ATOMIC_ACQ_REL) != 0) {
-        return;
-    }
-    for (unsigned i = 0; i < GROUPS; i++) {
-        group *g = &tree->groups[i];
+    for (unsigned i = 0; i < HM__TREE_GROUPS; i++) {
+        hm__tree_group *g = &tree->groups[i];
         hm__lock(&g->lock);
         (void)free_below(tree, g, &g->top, NULL, NULL);
     }
-    take_out(tree);
-    for (unsigned i = 0; i < GROUPS; i++) {
-        for (chunk *c = tree->groups[i].chunks; c;) {
-            chunk *next = c->next;
-            hm__memory_free(c, CHUNK_BYTES);
-            c = next;
-        }
-    }
-    hm_malloc_release(tree->inner);
-    hm__memory_free(tree, sizeof *tree);
-}
-
-hm_malloc *hm__tree_inner(const hm_tree *tree)
-{
-    return tree->inner;
 }
 
 /* 1 the block is noted and linked. */
@@ -336,11 +215,11 @@ static int enter(hm_tree *tree, const void *owner, void *block, size_t size)
         }
         index = above->group;
     } else {
-        index = hm__thread_id() % GROUPS;
+        index = hm__thread_id() % HM__TREE_GROUPS;
         hm__lock(&tree->groups[index].lock);
         above = &tree->groups[index].top;
     }
-    group *g = &tree->groups[index];
+    hm__tree_group *g = &tree->groups[index];
     hm__tree_note *note = note_take(g, index);
     if (note) {
         note->first = NULL;
@@ -392,7 +271,7 @@ static hm_status free_tree(hm_tree *tree, void *block, int roots_only, hm_site *
     if (!note) {
         return refuse(tree->inner, block, site);
     }
-    group *g = group_of(tree, note);
+    hm__tree_group *g = group_of(tree, note);
     if (roots_only && note->owner != &g->top) {
         hm__unlock(&g->lock);
         return HM_E_INVALID;

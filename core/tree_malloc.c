@@ -77,7 +77,7 @@ static void *owned_realloc(hm_malloc *self,
 
 static size_t owned_size_of(hm_malloc *self, const void *block)
 {
-    return hm_size_of(hm__tree_inner(owned_from(self)->tree), block);
+    return hm_size_of(owned_from(self)->tree->inner, block);
 }
 
 static int owned_owns(hm_malloc *self, const void *block)
@@ -87,7 +87,7 @@ static int owned_owns(hm_malloc *self, const void *block)
 
 static hm_status owned_describe(hm_malloc *self, const void *block, hm_block *out)
 {
-    hm_malloc *inner = hm__tree_inner(owned_from(self)->tree);
+    hm_malloc *inner = owned_from(self)->tree->inner;
     return owned_owns(self, block) ? HM_LOAD(inner->vtbl)->describe(inner, block, out)
                                    : HM_E_NOT_OWNED;
 }
@@ -120,8 +120,7 @@ hm_status hm_tree_malloc(hm_tree *tree, void *owner, hm_malloc **out, hm_error *
     o->table.owns = owned_owns;
     o->table.describe = owned_describe;
     o->base.vtbl = &o->table;
-    o->base.flags =
-        hm__tree_inner(tree)->flags & (HM_MALLOC_THREADSAFE | HM_MALLOC_DEBUG);
+    o->base.flags = tree->inner->flags & (HM_MALLOC_THREADSAFE | HM_MALLOC_DEBUG);
     o->tree = tree;
     o->owner = owner;
     o->references = 1;
