@@ -13,7 +13,8 @@
 #include <hostmalloc/fault.h>
 #include <hostmalloc/hostmalloc.h>
 
-#define WORK_EXITS_WITHOUT_MEMORY 0x80000000u /* beside the flags of its malloc */
+#define WORK_NOT_FAILED \
+    0x80000000u /* beside the flags of its malloc: no failures, see there why */
 
 /* Answers a digest of what it made, 0 when it ran out of memory; @p m NULL: the library's own allocator. */
 typedef uint64_t piece_of_work(hm_malloc *m);
@@ -71,7 +72,7 @@ work_on(const char *label, piece_of_work *work, const char *spec, uint32_t flags
     /* One that counts, whatever the host. */
     const hm_malloc_opts opts = {.size = sizeof(opts),
                                  .name = label,
-                                 .flags = flags & ~WORK_EXITS_WITHOUT_MEMORY,
+                                 .flags = flags & ~WORK_NOT_FAILED,
                                  .limit = (size_t)1 << 40};
     work_run run = {work, NULL};
     assert_int_equal(hm_host_create_malloc_opts(host, &opts, &run.m, &err), HM_OK);
@@ -80,7 +81,7 @@ work_on(const char *label, piece_of_work *work, const char *spec, uint32_t flags
     CHECK_ROW(label, stats.total_blocks > 0);
     CHECK_ROW(label, stats.live_blocks == 0);
 
-    if (!(flags & WORK_EXITS_WITHOUT_MEMORY)) {
+    if (!(flags & WORK_NOT_FAILED)) {
         work_sweep(label, host, &run);
     }
     CHECK_ROW(label, work(run.m) == work(NULL));
