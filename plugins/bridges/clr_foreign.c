@@ -48,7 +48,14 @@ static void *source_alloc(void *context, size_t bytes)
                                                             (char *)(uintptr_t)site->file,
                                                             (int)site->line, &block)
                                : object->lpVtbl->Alloc(object, bytes, level, &block);
-    return result == S_OK ? block : NULL;
+    if (result == S_OK) {
+        return block;
+    }
+    /* A success that is none still gave a block. */
+    if (SUCCEEDED(result)) {
+        (void)object->lpVtbl->Free(object, block);
+    }
+    return NULL;
 }
 
 static void source_free(void *context, void *block, size_t bytes)

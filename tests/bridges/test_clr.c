@@ -147,6 +147,113 @@ static void clr__an_overrun_block_is_freed(void **state)
     IHostMemoryManager_Release(m);
 }
 
+/* A host that answers what it is told to, and writes nothing. */
+static hm_status page_answer;
+
+static hm_status silent_alloc(hm_host *self,
+                              void *address,
+                              size_t size,
+                              uint32_t type,
+                              uint32_t protection,
+                              hm_level level,
+                              void **out)
+{
+    (void)self, (void)address, (void)size, (void)type, (void)protection, (void)level;
+    (void)out;
+    return page_answer;
+}
+
+static hm_status silent_free(hm_host *self, void *address, size_t size, uint32_t type)
+{
+    (void)self, (void)address, (void)size, (void)type;
+    return page_answer;
+}
+
+static hm_status silent_query(hm_host *self, const void *address, hm_region *out)
+{
+    (void)self, (void)address, (void)out;
+    return page_answer;
+}
+
+static hm_status silent_protect(
+    hm_host *self, void *address, size_t size, uint32_t protection, uint32_t *old)
+{
+    (void)self, (void)address, (void)size, (void)protection, (void)old;
+    return page_answer;
+}
+
+static hm_status silent_load(hm_host *self, uint32_t *percent, size_t *available)
+{
+    (void)self;
+    *percent = 50;
+    *available = 50;
+    return page_answer;
+}
+
+static void clr__what_a_host_answers(void **state)
+{
+    static const struct {
+        hm_status status;
+        HRESULT alloc, other;
+    } cases[] = {{HM_E_NOMEM, E_OUTOFMEMORY, E_OUTOFMEMORY},
+                 {HM_E_INVALID, E_INVALIDARG, E_INVALIDARG},
+                 {HM_E_UNSUPPORTED, E_INVALIDARG, E_INVALIDARG},
+                 {HM_E_NOT_OWNED, HOST_E_INVALIDOPERATION, HOST_E_INVALIDOPERATION},
+                 {HM_E_FREED, HOST_E_INVALIDOPERATION, HOST_E_INVALIDOPERATION},
+                 {HM_E_OS, E_OUTOFMEMORY, E_FAIL},
+                 {-999, E_OUTOFMEMORY, E_FAIL}};
+    hm_layer_host layer = {0};
+    hm_host_vtbl table = *hm_core_table()->host_forward;
+    hm_host *inner = open_host("default");
+    IHostControl *control;
+    (void)state;
+    table.virtual_alloc = silent_alloc;
+    table.virtual_free = silent_free;
+    table.virtual_query = silent_query;
+    table.virtual_protect = silent_protect;
+    table.memory_load = silent_load;
+    hm_layer_host_init(&layer, &table, inner, 0);
+    assert_int_equal(hm_clr_control_create(&layer.base, &control, NULL), HM_OK);
+    IHostMemoryManager *m = manager_of(control);
+    for (size_t i = 0; i < COUNT(cases); i++) {
+        void *pages = m;
+        MEMORY_BASIC_INFORMATION seen;
+        SIZE_T written = 5;
+        SIZE_T available = 5;
+        DWORD number = 5;
+        page_answer = cases[i].status;
+        assert_int_equal(IHostMemoryManager_VirtualAlloc(m, NULL, 1, MEM_RESERVE, 1,
+                                                         eTaskCritical, &pages),
+                         cases[i].alloc);
+        assert_null(pages);
+        assert_int_equal(IHostMemoryManager_VirtualFree(m, NULL, 0, MEM_RELEASE),
+                         cases[i].other);
+        assert_int_equal(
+            IHostMemoryManager_VirtualQuery(m, NULL, &seen, sizeof seen, &written),
+            cases[i].other);
+        assert_int_equal(written, 0);
+        assert_int_equal(IHostMemoryManager_VirtualProtect(m, NULL, 1, 1, &number),
+                         cases[i].other);
+        assert_int_equal(number, 0);
+        number = 5;
+        assert_int_equal(IHostMemoryManager_GetMemoryLoad(m, &number, &available),
+                         cases[i].other);
+        assert_int_equal(number + available, 0);
+    }
+    /* Success without pages would be taken for pages. */
+    void *pages = m;
+    page_answer = HM_OK;
+    assert_int_equal(IHostMemoryManager_VirtualAlloc(m, NULL, 1, MEM_RESERVE, 1,
+                                                     eTaskCritical, &pages),
+                     E_OUTOFMEMORY);
+    assert_null(pages);
+    IHostMemoryManager_Release(m);
+    assert_int_equal(IHostControl_Release(control), 0);
+    assert_int_equal(layer.references, 1);
+    hm_host_release(inner);
+    hm_host_release(inner);
+}
+
 static void clr__a_drained_malloc_refuses(void **state)
 {
     IHostMemoryManager *m = manager("default");
@@ -357,6 +464,7 @@ int main(void)
         cmocka_unit_test(clr__one_object_with_two_interfaces),
         cmocka_unit_test(clr__a_malloc_counts_itself),
         cmocka_unit_test(clr__an_overrun_block_is_freed),
+        cmocka_unit_test(clr__what_a_host_answers),
         cmocka_unit_test(clr__a_drained_malloc_refuses),
         cmocka_unit_test(clr__low_is_told_and_taken_back),
         cmocka_unit_test(clr__who_leaves_in_low_memory_hears_of_its_end),

@@ -166,6 +166,10 @@ static void clr_host__only_s_ok_is_a_block(void **state)
         assert_null(hm_realloc(m, p, 100000));
         memset(p, 1, 100);
     }
+    r.alloc = S_FALSE; /* with a block, which is given back */
+    const int live = r.allocs - r.frees;
+    assert_null(hm_alloc(m, 10));
+    assert_int_equal(r.allocs - r.frees, live);
     r.alloc = S_OK;
     assert_int_equal(hm_size_of(m, p), 100);
     hm_free(m, p);
