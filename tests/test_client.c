@@ -66,10 +66,75 @@ static uint64_t live(hm_client_key key)
     return stats.live_blocks;
 }
 
+/* A host for one call at a time, which says when it is not so. */
+static hm_host_vtbl single_host_vtbl;
+static hm_malloc_vtbl single_malloc_vtbl;
+static uint32_t single_inside;   /* atomic */
+static uint32_t single_overlaps; /* atomic */
+
+static void *single_alloc(hm_malloc *self, size_t size, hm_level level)
+{
+    if (__atomic_fetch_add(&single_inside, 1, __ATOMIC_RELAXED)) {
+        __atomic_fetch_add(&single_overlaps, 1, __ATOMIC_RELAXED);
+    }
+    void *block = toy_alloc(self, size, level);
+    __atomic_fetch_sub(&single_inside, 1, __ATOMIC_RELAXED);
+    return block;
+}
+
+static void single_free(hm_malloc *self, void *block)
+{
+    if (__atomic_fetch_add(&single_inside, 1, __ATOMIC_RELAXED)) {
+        __atomic_fetch_add(&single_overlaps, 1, __ATOMIC_RELAXED);
+    }
+    toy_free(self, block);
+    __atomic_fetch_sub(&single_inside, 1, __ATOMIC_RELAXED);
+}
+
+static hm_status single_create_malloc(hm_host *self,
+                                      const hm_malloc_opts *opts,
+                                      hm_malloc **out,
+                                      hm_error *err)
+{
+    *out = NULL;
+    if (opts && opts->flags) {
+        return hm_error_set(err, HM_E_UNSUPPORTED, "host:single", "no flags are offered");
+    }
+    const hm_status status = toy_create_malloc(self, opts, out, err);
+    if (status == HM_OK) {
+        (*out)->vtbl = &single_malloc_vtbl;
+    }
+    return status;
+}
+
+static hm_status
+single_open(const hm_option_values *values, hm_host *inner, hm_host **out, hm_error *err)
+{
+    const hm_status status = toy_open(values, inner, out, err);
+    if (status == HM_OK) {
+        (*out)->vtbl = &single_host_vtbl;
+    }
+    return status;
+}
+
+static const hm_host_info single = {.size = sizeof(hm_host_info),
+                                    .abi = HM_ABI,
+                                    .kind = HM_KIND_HOST,
+                                    .name = "single",
+                                    .summary = "for one call at a time",
+                                    .version = "1",
+                                    .open = single_open};
+
 /* The first client makes a place for clients, which stays; the toy host offers nothing that the others do not. */
 static int client_setup(void **state)
 {
     setup(state);
+    single_host_vtbl = toy_host_vtbl;
+    single_host_vtbl.create_malloc = single_create_malloc;
+    single_malloc_vtbl = toy_malloc_vtbl;
+    single_malloc_vtbl.alloc = single_alloc;
+    (single_malloc_vtbl.free) = single_free;
+    assert_int_equal(HM_OK, hm_registry_add(&single, NULL));
     rt = open_on("toy");
     close_client(open_client("first", 0));
     return hm_runtime_close(rt, NULL, NULL);
@@ -91,7 +156,7 @@ static int client_end(void **state)
 
 static void client__allocates_on_any_host(void **state)
 {
-    static const char *const specs[] = {"toy", "default", "debug", "debug+toy"};
+    static const char *const specs[] = {"toy", "single", "default", "debug", "debug+toy"};
     (void)state;
     for (size_t i = 0; i < COUNT(specs); i++) {
         hm_status status = HM_E_OS;
@@ -508,7 +573,7 @@ static void *allocate_on(void *context)
 
 static void client__reclaims_while_others_allocate(void **state)
 {
-    static const char *const specs[] = {"toy", "default"};
+    static const char *const specs[] = {"toy", "single", "default"};
     (void)state;
     for (size_t s = 0; s < COUNT(specs); s++) {
         pthread_t threads[4];
@@ -529,6 +594,7 @@ static void client__reclaims_while_others_allocate(void **state)
             pthread_join(threads[i], NULL);
         }
         go_back();
+        assert_int_equal(0, single_overlaps);
     }
 }
 
