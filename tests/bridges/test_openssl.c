@@ -310,12 +310,12 @@ static void openssl__lines_are_sites(void **state)
 
 static int survive(void *context)
 {
-    static uint64_t whole;
-    const uint64_t digest = read_certificate();
+    BIO *const in = BIO_new_mem_buf(certificate, -1);
+    X509 *const read = in ? PEM_read_bio_X509(in, NULL, NULL, NULL) : NULL;
     (void)context;
-    if (!whole) {
-        whole = digest;
-    }
+    X509_free(read);
+    BIO_free(in);
+    ERR_clear_error();
     return 0;
 }
 
