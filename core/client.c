@@ -307,6 +307,7 @@ static void close_entered(hm__client *c, hm_leaks *counted)
     hm__client_block *const all = disown(c, counted);
     c->key = 0;
     c->closed = 1;
+    c->guard = NULL; /* what still runs is nobody's: its runtime closed over it */
     hm__unlock(&c->lock);
     give_back(c, all);
     hm__lock(&c->lock);

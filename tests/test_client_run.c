@@ -275,6 +275,33 @@ static void client_run__leaves_other_threads_alone(void **state)
     assert_ptr_equal((void *)(uintptr_t)own_handler, (void *)(uintptr_t)now.sa_handler);
 }
 
+/* A place whose client was closed over its head serves the next one. */
+static void client_run__outlives_its_runtime(void **state)
+{
+    hm_client_ending ending = {.size = sizeof ending};
+    pthread_t thread;
+    int value = 0;
+    (void)state;
+    __atomic_store_n(&hanging, 0, __ATOMIC_RELEASE);
+    assert_int_equal(0, pthread_create(&thread, NULL, run_outside, &ending));
+    while (!__atomic_load_n(&hanging, __ATOMIC_ACQUIRE)) {
+        usleep(500);
+    }
+    assert_int_equal(HM_OK, hm_runtime_close(rt, NULL, NULL));
+    assert_int_equal(HM_E_NOT_FOUND, hm_client_kill(key));
+    rt = open_toy("next");
+    hm_runtime_start(rt);
+    hm_client_key next;
+    assert_int_equal(HM_OK, hm_client_open(rt, NULL, &next, NULL));
+    assert_int_equal(HM_E_STARTED, hm_client_kill(next));
+    __atomic_store_n(&hanging, 2, __ATOMIC_RELEASE);
+    pthread_join(thread, NULL);
+    assert_int_equal(HM_CLIENT_RETURNED, ending.how);
+    key = next;
+    assert_int_equal(HM_OK, hm_client_run(key, returns, &value, &ending, NULL));
+    assert_int_equal(HM_CLIENT_RETURNED, ending.how);
+}
+
 static void client_run__refuses(void **state)
 {
     hm_client_ending unsized = {.size = 0};
@@ -301,6 +328,7 @@ int main(void)
         RUN_CASE(client_run__killed),
         RUN_CASE(client_run__does_not_catch_inside),
         RUN_CASE(client_run__leaves_other_threads_alone),
+        RUN_CASE(client_run__outlives_its_runtime),
         RUN_CASE(client_run__refuses),
     };
     return cmocka_run_group_tests(tests, run_setup, NULL);
