@@ -60,3 +60,8 @@ int hm__os_code_place(uintptr_t address, char *path, size_t size, uint64_t *offs
     path[length] = '\0';
     return 1;
 }
+
+void *hm__os_process_symbol(const char *name)
+{
+    return dlsym(RTLD_DEFAULT, name);
+}

@@ -14,4 +14,7 @@ size_t hm__os_unwind(uintptr_t *frames, size_t most);
    for code that was made at run time. */
 int hm__os_code_place(uintptr_t address, char *path, size_t size, uint64_t *offset);
 
+/* What the process exports by that name, wherever it comes from; NULL: nothing. */
+void *hm__os_process_symbol(const char *name);
+
 #endif

@@ -22,3 +22,10 @@ int hm__os_code_place(uintptr_t address, char *path, size_t size, uint64_t *offs
     *offset = address - (uintptr_t)module;
     return length && length < size;
 }
+
+/* A module's exports are its own there; what is looked for by name in the whole process are tools of other systems. */
+void *hm__os_process_symbol(const char *name)
+{
+    (void)name;
+    return NULL;
+}

@@ -2,6 +2,7 @@
 /* The debug host: its options, its life, and what it passes on. */
 #include "finding_internal.h"
 
+#include "annotate_internal.h"
 #include "break_internal.h"
 #include "guarded_internal.h"
 #include "ignore_internal.h"
@@ -129,6 +130,14 @@ static const hm_option option_references = {
     "who retained mallocs and the host and never released them, at the end; and who "
     "releases a host once too often",
     NULL};
+static const hm_option option_annotate = {sizeof(hm_option),
+                                          "annotate",
+                                          HM_OPTION_BOOL,
+                                          0,
+                                          "yes",
+                                          "tell valgrind or AddressSanitizer, where the "
+                                          "program runs under one, what is nobody's",
+                                          NULL};
 static const hm_option option_suppressions = {
     sizeof(hm_option),
     "suppressions",
@@ -157,7 +166,8 @@ static const hm_option *const options[] = {&option_ignore,
                                            &option_guard_align,
                                            &option_frames,
                                            &option_sample,
-                                           &option_references};
+                                           &option_references,
+                                           &option_annotate};
 
 /* What the process ends with, once a host wants it to; hosts may be gone by then. */
 static uint32_t exit_code;
@@ -365,6 +375,8 @@ options_read(debug_host *host, const hm_option_values *values, hm_error *err)
                                (unsigned long long)code);
     }
     host->exit_code = (uint32_t)code;
+    host->annotates = host->edge && core->option_bool(values, "annotate") &&
+                      hm__debug_annotate_possible();
     host->keeps_references = core->option_bool(values, "references");
     host->suppressions = core->option_bool(values, "suppressions");
     const char *stop = core->option_text(values, "break");
@@ -415,6 +427,7 @@ host_open(const hm_option_values *values, hm_host *inner, hm_host **out, hm_erro
     }
     vtbl_fill();
     hm__debug_watch_prepare();
+    hm__debug_annotate_prepare();
     debug_host *host = core->memory_alloc(sizeof(*host));
     if (!host) {
         return core->error_set(err, HM_E_NOMEM, "host:debug", "no memory for a host");

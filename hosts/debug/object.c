@@ -3,6 +3,7 @@
  * use after the release is a report. */
 #include "debug_internal.h"
 
+#include "annotate_internal.h"
 #include "fill_internal.h"
 #include "finding_internal.h"
 #include "guarded_internal.h"
@@ -165,6 +166,9 @@ static int forget_one(void *context, void *block, unsigned state)
     hm__debug_facts_read(block, state, &facts);
     if (facts.intact && facts.number == m->number) {
         hm__block_map_set(&hm__debug.map, block, DEBUG_GONE);
+        if (m->host->annotates) {
+            hm__debug_annotate_reveal(m, block, facts.bytes);
+        }
     }
     return 0;
 }
@@ -274,6 +278,9 @@ static int reset_one(void *context, void *block, unsigned state)
     }
     if (hm__debug_slot_forget(block)) {
         return 0;
+    }
+    if (m->host->annotates) {
+        hm__debug_annotate_reveal(m, block, facts.bytes);
     }
     hm__debug_shape_read(block, &shape);
     hm__block_map_set(&hm__debug.map, block, DEBUG_GONE);

@@ -2,6 +2,7 @@
 /* What all debug hosts of a process share: the block map, numbers of mallocs, threads, and fork. */
 #include "debug_internal.h"
 
+#include "annotate_internal.h"
 #include "guarded_internal.h"
 #include "ledger_internal.h"
 #include "live_internal.h"
@@ -223,6 +224,7 @@ void hm__debug_walk_begin(void)
     if (walk_depth++) {
         return;
     }
+    hm__debug_annotate_begin();
     hm__debug.core->lock(&hm__debug.walking);
     __atomic_exchange_n(&hm__debug.walkers, 1, __ATOMIC_SEQ_CST);
     wait_for_evictions();
@@ -235,5 +237,6 @@ void hm__debug_walk_end(void)
     }
     __atomic_store_n(&hm__debug.walkers, 0, __ATOMIC_SEQ_CST);
     hm__debug.core->unlock(&hm__debug.walking);
+    hm__debug_annotate_end();
     hm__debug_tell_waiting();
 }

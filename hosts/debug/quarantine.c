@@ -2,6 +2,7 @@
 /* Blocks on their way back to the inner malloc. */
 #include "quarantine_internal.h"
 
+#include "annotate_internal.h"
 #include "fill_internal.h"
 #include "finding_internal.h"
 #include "tell_internal.h"
@@ -108,6 +109,11 @@ static void evict(debug_book *book, debug_held *from, const debug_held *end)
     debug_malloc *m = book->owner;
     hm_malloc *inner = m->inner;
     hm__debug_evict_enter(book);
+    if (DEBUG_RARE(m->host->annotates)) {
+        for (const debug_held *held = from; held < end; held++) {
+            hm__debug_annotate_reveal(m, held->block, held->bytes & ~DEBUG_HELD_LONG);
+        }
+    }
     switch (m->kind) {
     case DEBUG_KIND_STATS:
         for (debug_held *held = from; held < end; held++) {

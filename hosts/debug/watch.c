@@ -3,6 +3,7 @@
  * tell it; all others have the tables they always had. */
 #include "watch_internal.h"
 
+#include "annotate_internal.h"
 #include "break_internal.h"
 #include "guarded_internal.h"
 #include "live_internal.h"
@@ -141,9 +142,17 @@ void hm__debug_watch_prepare(void)
     hm__debug.core->unlock(&hm__debug.lock);
 }
 
+const hm_malloc_vtbl *hm__debug_watched(uint32_t kind, int shared)
+{
+    return &tables[kind][shared];
+}
+
 const hm_malloc_vtbl *hm__debug_table(const debug_host *host, int shared)
 {
     const int watched = host->stop.number || host->live || host->guarded ||
                         host->frames || host->keeps_references;
+    if (host->annotates) {
+        return hm__debug_annotated(host->kind, shared);
+    }
     return watched ? &tables[host->kind][shared] : &hm__debug_tables[host->kind][shared];
 }

@@ -7,6 +7,8 @@
 
 /* Before the first malloc of a host. */
 void hm__debug_watch_prepare(void);
+/* The tables that tell the host; for those that add to them. */
+const hm_malloc_vtbl *hm__debug_watched(uint32_t kind, int shared);
 /* What a malloc of the host is made with. */
 const hm_malloc_vtbl *hm__debug_table(const debug_host *host, int shared);
 

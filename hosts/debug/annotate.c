@@ -1,0 +1,138 @@
+/* SPDX-License-Identifier: MIT */
+/* Annotations. AddressSanitizer is found by name in the process, memcheck by asking it: both cost others nothing. A library that is
+ * itself built for AddressSanitizer tells it nothing, because its own looks at headers would be errors. */
+#include "annotate_internal.h"
+
+#include "finding_internal.h"
+#include "os_unwind.h"
+
+#ifdef HOSTMALLOC_MEMCHECK
+#include <valgrind/memcheck.h>
+#endif
+
+#if defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define INSTRUMENTED 1
+#endif
+#elif defined(__SANITIZE_ADDRESS__)
+#define INSTRUMENTED 1
+#endif
+
+typedef void change(void const volatile *from, size_t bytes);
+
+static change *poison; /* written once, before the first host is open */
+static change *unpoison;
+static int memcheck;
+
+int hm__debug_annotate_possible(void)
+{
+#ifndef INSTRUMENTED
+    /* POSIX promises that a function's address fits a pointer. */
+    *(void **)&unpoison = hm__os_process_symbol("__asan_unpoison_memory_region");
+    *(void **)&poison =
+        unpoison ? hm__os_process_symbol("__asan_poison_memory_region") : NULL;
+#endif
+#ifdef HOSTMALLOC_MEMCHECK
+    memcheck = RUNNING_ON_VALGRIND != 0;
+#endif
+    return poison || memcheck;
+}
+
+static void hide(const void *from, size_t bytes)
+{
+    if (poison) {
+        poison(from, bytes);
+    }
+#ifdef HOSTMALLOC_MEMCHECK
+    if (memcheck) {
+        VALGRIND_MAKE_MEM_NOACCESS(from, bytes);
+    }
+#endif
+}
+
+static void reveal(const void *from, size_t bytes, int is_written)
+{
+    if (poison) {
+        unpoison(from, bytes);
+    }
+#ifdef HOSTMALLOC_MEMCHECK
+    if (memcheck && is_written) {
+        VALGRIND_MAKE_MEM_DEFINED(from, bytes);
+    } else if (memcheck) {
+        VALGRIND_MAKE_MEM_UNDEFINED(from, bytes);
+    }
+#else
+    (void)is_written;
+#endif
+}
+
+/* AddressSanitizer sees only code that was built for it, which ours is not then. */
+void hm__debug_annotate_begin(void)
+{
+#ifdef HOSTMALLOC_MEMCHECK
+    if (memcheck) {
+        VALGRIND_DISABLE_ERROR_REPORTING;
+    }
+#endif
+}
+
+void hm__debug_annotate_end(void)
+{
+#ifdef HOSTMALLOC_MEMCHECK
+    if (memcheck) {
+        VALGRIND_ENABLE_ERROR_REPORTING;
+    }
+#endif
+}
+
+size_t hm__debug_annotate_bytes(const debug_malloc *m, const void *block)
+{
+    const unsigned state = block ? hm__block_map_state(&hm__debug.map, block) : 0;
+    debug_shape shape;
+    if (!m->host->annotates || (state != DEBUG_LIVE && state != DEBUG_IGNORED) ||
+        !hm__debug_shape_read(block, &shape)) {
+        return SIZE_MAX;
+    }
+    return shape.bytes;
+}
+
+static void hide_edges(const debug_malloc *m, const void *block, size_t bytes)
+{
+    hide(hm__debug_header(block), DEBUG_HEADER_BYTES);
+    hide((const char *)block + bytes, m->edge);
+}
+
+void hm__debug_annotate_fresh(const debug_malloc *m, const void *block, size_t from)
+{
+    const size_t bytes = hm__debug_annotate_bytes(m, block);
+    if (bytes == SIZE_MAX) {
+        return;
+    }
+    if (from < bytes) {
+        reveal((const char *)block + from, bytes - from, 0);
+    }
+    hide_edges(m, block, bytes);
+}
+
+void hm__debug_annotate_reveal_edges(const debug_malloc *m,
+                                     const void *block,
+                                     size_t bytes)
+{
+    reveal(hm__debug_header(block), DEBUG_HEADER_BYTES, 1);
+    reveal((const char *)block + bytes, m->edge, 1);
+}
+
+void hm__debug_annotate_reveal(const debug_malloc *m, const void *block, size_t bytes)
+{
+    reveal(hm__debug_header(block), DEBUG_HEADER_BYTES + bytes + m->edge, 1);
+}
+
+void hm__debug_annotate_hide(const debug_malloc *m, const void *block, size_t bytes)
+{
+    const unsigned state = hm__block_map_state(&hm__debug.map, block);
+    if (state == DEBUG_FREED) {
+        hide(hm__debug_header(block), DEBUG_HEADER_BYTES + bytes + m->edge);
+    } else if (state == DEBUG_LIVE || state == DEBUG_IGNORED) {
+        hide_edges(m, block, bytes);
+    }
+}
