@@ -108,7 +108,9 @@ void write_text(const snapshot *s, FILE *to)
                 (unsigned long long)row->count.total_blocks,
                 (unsigned long long)row->count.total_bytes);
         print_place(to, row->file, row->line);
-        fprintf(to, row->function ? " (%s)" : "", row->function);
+        if (row->function) {
+            fprintf(to, " (%s)", row->function);
+        }
         if (row->ignored_blocks) {
             fprintf(to, ", %llu ignored", (unsigned long long)row->ignored_blocks);
         }
