@@ -43,7 +43,9 @@ static struct contender {
      .give_name = "free"},
     {.name = "default", .spec = "default"},
     {.name = "mimalloc", .spec = "mimalloc"},
+    {.name = "debug:mode=stats+mimalloc", .spec = "debug:mode=stats+mimalloc"},
     {.name = "debug+mimalloc", .spec = "debug+mimalloc"},
+    {.name = "debug:mode=full+mimalloc", .spec = "debug:mode=full+mimalloc"},
     {.name = "cache+mimalloc", .spec = "cache+mimalloc"},
 };
 
