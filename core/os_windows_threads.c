@@ -91,22 +91,15 @@ static uint32_t key_count;  /* atomic */
 static DWORD slot;          /* stands once slot_state is 2 */
 static uint32_t slot_state; /* atomic: 0 nobody, 1 under way, 2 there, 3 refused */
 
-static int process_ends(void)
-{
-    typedef BOOLEAN NTAPI ending_fn(void);
-    HMODULE system = GetModuleHandleA("ntdll.dll");
-    ending_fn *ending = NULL;
-    if (system) {
-        const FARPROC found = GetProcAddress(system, "RtlDllShutdownInProgress");
-        ending = (ending_fn *)(void *)found;
-    }
-    return ending && ending();
-}
+typedef BOOLEAN NTAPI process_ends_fn(void);
+static process_ends_fn
+    *process_ends; /* set with slot; NULL where the system has no answer */
 
 static void WINAPI thread_ends(void *argument)
 {
     values *mine = argument;
-    if (!mine || process_ends()) {
+    /* The system may hold locks around this: nothing here may look for a library or load one. */
+    if (!mine || (process_ends && process_ends())) {
         return;
     }
     /* Destructors may ask for values, and the system has forgotten them. */
@@ -134,6 +127,11 @@ static int slot_ready(void)
     uint32_t state = __atomic_load_n(&slot_state, __ATOMIC_ACQUIRE);
     if (state == 0 && __atomic_compare_exchange_n(&slot_state, &state, 1, 0,
                                                   __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE)) {
+        HMODULE system = GetModuleHandleA("ntdll.dll");
+        if (system) {
+            process_ends = (process_ends_fn *)(void *)GetProcAddress(
+                system, "RtlDllShutdownInProgress");
+        }
         slot = FlsAlloc(thread_ends);
         state = slot == FLS_OUT_OF_INDEXES ? 3 : 2;
         __atomic_store_n(&slot_state, state, __ATOMIC_RELEASE);
