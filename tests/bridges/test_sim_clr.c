@@ -159,7 +159,7 @@ static void *work(void *context)
         char *block = i % 2 ? sim_clr_alloc(clr, i % 300)
                             : sim_clr_debug_alloc(clr, i % 300, "work.cs", (int)(i % 9));
         wrong += !block || !sim_clr_free(clr, block);
-        wrong += i % 10 == 0 && sim_clr_free(clr, &wrong);
+        wrong += i % 1000 == 0 && sim_clr_free(clr, &wrong);
         if (i % 3 == 0) {
             sim_clr_lock_leave();
         }
