@@ -8,6 +8,7 @@
 
 #include "inject_internal.h"
 #include "startup_internal.h"
+#include "thread_internal.h"
 
 #define HOOKED_MAX 64u
 
@@ -28,14 +29,15 @@ static unsigned char enter(void)
     if (__builtin_expect(hm__preload_loaded, 0)) {
         hm__preload_inject_loaded();
     }
-    const unsigned char before = hm__preload_inside;
-    hm__preload_inside = 1;
+    hm__thread_may_enter();
+    const unsigned char before = hm__thread_state;
+    hm__thread_state = HM__THREAD_INSIDE;
     return before;
 }
 
 static void leave(unsigned char before)
 {
-    hm__preload_inside = before;
+    hm__thread_state = before;
 }
 
 static void *hooked_alloc(hm_malloc *self, size_t size, hm_level level)

@@ -12,6 +12,7 @@
 #include "callers_internal.h"
 #include "objects_internal.h"
 #include "serve_internal.h"
+#include "thread_internal.h"
 
 #define HM_BRIDGE_PLAIN
 #include <hostmalloc/bridges/cpython.h>
@@ -157,7 +158,7 @@ void hm__preload_note_loader(void)
 void hm__preload_inject_loaded(void)
 {
     uint32_t nobody = 0;
-    if (is_looking || hm__preload_inside ||
+    if (is_looking || hm__thread_state >= HM__THREAD_INSIDE ||
         __atomic_load_n(&loading, __ATOMIC_SEQ_CST) > 1 ||
         !__atomic_compare_exchange_n(&looking, &nobody, 1, 0, __ATOMIC_SEQ_CST,
                                      __ATOMIC_RELAXED)) {

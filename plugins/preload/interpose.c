@@ -13,6 +13,7 @@
 #include "libc_internal.h"
 #include "serve_internal.h"
 #include "startup_internal.h"
+#include "thread_internal.h"
 
 #define EXPORT  __attribute__((visibility("default")))
 #define CALLER  __builtin_extract_return_addr(__builtin_return_address(0))
@@ -37,16 +38,17 @@ static inline hm_malloc *enter(const void *caller)
         hm__preload_inject_loaded();
     }
     hm_malloc *m = __atomic_load_n(&hm__preload_malloc, __ATOMIC_ACQUIRE);
-    if (RARE(!m) || RARE(hm__preload_inside)) {
+    if (RARE(!m) ||
+        (RARE(hm__thread_state != HM__THREAD_OUTSIDE) && !hm__thread_may_enter())) {
         return NULL;
     }
-    hm__preload_inside = 1;
+    hm__thread_state = HM__THREAD_INSIDE;
     return m;
 }
 
 static inline void *leave(void *block)
 {
-    hm__preload_inside = 0;
+    hm__thread_state = HM__THREAD_OUTSIDE;
     if (RARE(!block)) {
         errno = ENOMEM;
     }
@@ -108,6 +110,8 @@ static void outside_free(void *block)
 {
     if (is_passing()) {
         __wrap_free(block);
+    } else if (hm__thread_state == HM__THREAD_ENDED) {
+        hm__thread_leave_behind(block);
     }
 }
 
@@ -138,17 +142,18 @@ void hm__interposed_free(void *block, size_t size, size_t alignment, const void 
         return;
     }
     m = __atomic_load_n(&hm__preload_malloc, __ATOMIC_ACQUIRE);
-    if (RARE(!m) || RARE(hm__preload_inside)) {
+    if (RARE(!m) ||
+        (RARE(hm__thread_state != HM__THREAD_OUTSIDE) && !hm__thread_may_enter())) {
         outside_free(block);
         return;
     }
-    hm__preload_inside = 1;
+    hm__thread_state = HM__THREAD_INSIDE;
     if (m->flags & HM_MALLOC_DEBUG) {
         free_judged(m, block, size, alignment, hm__caller_site(caller));
     } else {
         (HM_LOAD(m->vtbl)->free)(m, block);
     }
-    hm__preload_inside = 0;
+    hm__thread_state = HM__THREAD_OUTSIDE;
 }
 
 static size_t size_of(void *block)
@@ -160,15 +165,15 @@ static size_t size_of(void *block)
     if (RARE(!m)) {
         return is_passing() ? hm__libc_size_of(block) : 0;
     }
-    const unsigned char before = hm__preload_inside;
+    const unsigned char before = hm__thread_state;
     hm_block known = {.size = sizeof known};
-    hm__preload_inside = 1;
+    hm__thread_state = HM__THREAD_INSIDE;
     size_t size = hm_size_of(m, block);
     /* The size of a block of no bytes is told from NULL's by a byte that must not be written to. */
     if (size == 1 && hm_describe(m, block, &known) == HM_OK) {
         size = known.requested;
     }
-    hm__preload_inside = before;
+    hm__thread_state = before;
     return size;
 }
 

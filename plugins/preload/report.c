@@ -17,7 +17,7 @@
 
 #include "callers_internal.h"
 #include "inject_internal.h"
-#include "serve_internal.h"
+#include "thread_internal.h"
 
 static const hm__settings *settings;
 static hm_host *host;
@@ -185,13 +185,14 @@ void hm__preload_report(void)
         return;
     }
     const int kept = errno;
-    const unsigned char inside = hm__preload_inside;
+    hm__thread_collect();
+    const unsigned char before_state = hm__thread_state;
     /* The program's handlers, of SIGCHLD for one, have had their time. */
     sigfillset(&all);
     pthread_sigmask(SIG_BLOCK, &all, &before);
-    hm__preload_inside = 1;
+    hm__thread_state = HM__THREAD_INSIDE;
     write_report();
-    hm__preload_inside = inside;
+    hm__thread_state = before_state;
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     errno = kept;
 }

@@ -10,7 +10,6 @@
 hm_malloc *hm__preload_malloc;
 hm_malloc *hm__preload_direct;
 uint32_t hm__preload_phase = HM__PRELOAD_STARTING;
-_Thread_local unsigned char hm__preload_inside;
 _Thread_local unsigned char hm__preload_loaded;
 
 void hm__preload_serve(hm_malloc *m, int is_direct)

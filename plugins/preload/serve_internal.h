@@ -17,8 +17,6 @@ extern uint32_t hm__preload_phase;
 /* The same, where its host may be entered again while it works; else NULL. */
 extern hm_malloc *hm__preload_direct;
 
-/* This thread is inside the host, or inside us: what is allocated now is not the program's. */
-extern _Thread_local unsigned char hm__preload_inside;
 /* This thread has called the loader, and may have brought a library that wants a bridge. */
 extern _Thread_local unsigned char hm__preload_loaded;
 

@@ -21,6 +21,7 @@
 #include "serve_internal.h"
 #include "settings_internal.h"
 #include "startup_internal.h"
+#include "thread_internal.h"
 
 /* A spec is never replaced by another, and this is not the program's failure: the code that `run` uses for it. */
 #define EXIT_REFUSED 2
@@ -83,6 +84,7 @@ __attribute__((constructor)) static void start(void)
     hm__objects_start();
     hm__callers_start();
     hm__startup_guard_fork();
+    hm__threads_start();
     const int is_replaced = hm__libc_start();
     hm__settings_read(&settings);
     if (hm_host_open(settings.host, &host, &err) != HM_OK) {

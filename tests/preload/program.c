@@ -187,6 +187,33 @@ static void threads(void)
     }
 }
 
+static long resident_kib(void)
+{
+    long whole = 0, resident = 0;
+    FILE *file = fopen("/proc/self/statm", "r");
+    REQUIRE(file && fscanf(file, "%ld %ld", &whole, &resident) == 2);
+    fclose(file);
+    return resident * (sysconf(_SC_PAGESIZE) / 1024);
+}
+
+/* A thread's destructors, and libc behind them, free when nobody looks after the thread any more. */
+static void churn(void)
+{
+    long before = 0;
+    for (size_t i = 0; i < KEYS; i++) {
+        REQUIRE(pthread_key_create(&keys[i], key_gone) == 0);
+    }
+    for (int i = 0; i < 1700; i++) {
+        pthread_t one;
+        void *result;
+        before = i == 200 ? resident_kib() : before;
+        REQUIRE(pthread_create(&one, NULL, short_life, take(30)) == 0);
+        REQUIRE(pthread_join(one, &result) == 0);
+        give(result);
+    }
+    REQUIRE(resident_kib() - before < 2500);
+}
+
 static int ended_well(pid_t child)
 {
     int status;
@@ -313,11 +340,11 @@ static void wrong(void)
 static const struct mode {
     const char *name;
     void (*run)(void);
-} modes[] = {{"calls", calls},     {"threads", threads},   {"forks", forks},
-             {"names", names},     {"crossing", crossing}, {"closed", closed},
-             {"becomes", becomes}, {"stays", stays},       {"leaves", leaves},
-             {"killed", killed},   {"children", children}, {"leaks", leaks},
-             {"wrong", wrong}};
+} modes[] = {{"calls", calls},   {"threads", threads}, {"churn", churn},
+             {"forks", forks},   {"names", names},     {"crossing", crossing},
+             {"closed", closed}, {"becomes", becomes}, {"stays", stays},
+             {"leaves", leaves}, {"killed", killed},   {"children", children},
+             {"leaks", leaks},   {"wrong", wrong}};
 
 int main(int argc, char **argv)
 {
