@@ -7,6 +7,7 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "os.h"
 
@@ -175,6 +176,16 @@ static void host_release(hm_host *self)
     }
 }
 
+/* "libc" is for whoever must know whether blocks come from the process's malloc, which others watch already. */
+static hm_status host_find(hm_host *self, const char *interface_name, void **out)
+{
+    if (out && interface_name && strcmp(interface_name, "libc") == 0) {
+        *out = self;
+        return HM_OK;
+    }
+    return hm__default_core->host_basics->find(self, interface_name, out);
+}
+
 static void tables_fill(hm__default_host *host)
 {
     hm_malloc_vtbl *plain = &host->plain_vtbl;
@@ -195,6 +206,7 @@ static void tables_fill(hm__default_host *host)
     host->vtbl.retain = host_retain;
     host->vtbl.release = host_release;
     host->vtbl.create_malloc = host_create_malloc;
+    host->vtbl.find = host_find;
 }
 
 static hm_status

@@ -71,7 +71,7 @@ static void stacks__tell_callers_apart(void **state)
         stack_seen seen[16];
         fixture_open(&f, ",leaks=no,frames=16", flags[i]);
         void *blocks[10];
-        for (int k = 0; k < 10; k++) {
+        for (volatile int k = 0; k < 10; k++) { /* not unrolled: one call */
             blocks[k] = by_one(100);
         }
         by_two(7);
@@ -155,7 +155,7 @@ static void stacks__of_a_sample_are_estimates(void **state)
     for (size_t i = 0; i < 3; i++) {
         stack_seen seen[16];
         fixture_open(&f, ",leaks=no,frames=8,sample=4K", 0);
-        for (int k = 0; k < 20000; k++) {
+        for (volatile int k = 0; k < 20000; k++) {
             by_one(sizes[i]);
         }
         assert_int_equal(stacks_of(seen, 16), 1);

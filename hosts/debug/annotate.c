@@ -38,9 +38,36 @@ int hm__debug_annotate_possible(void)
     return poison || memcheck;
 }
 
+static void (*heaptrack_made)(void *block, size_t bytes);
+static void (*heaptrack_gone)(void *block);
+
+int hm__debug_heaptrack_possible(hm_host *inner)
+{
+    void *libc = NULL;
+    *(void **)&heaptrack_gone = hm__os_process_symbol("heaptrack_free");
+    *(void **)&heaptrack_made =
+        heaptrack_gone ? hm__os_process_symbol("heaptrack_malloc") : NULL;
+    return heaptrack_made && inner->vtbl->find(inner, "libc", &libc) != HM_OK;
+}
+
+void hm__debug_heaptrack_made(const debug_malloc *m, const void *block, size_t bytes)
+{
+    if (block && m->host->heaptracks) {
+        heaptrack_made((void *)(uintptr_t)block, bytes);
+    }
+}
+
+void hm__debug_heaptrack_gone(const debug_malloc *m, const void *block)
+{
+    if (block && m->host->heaptracks &&
+        hm__debug_is_live(hm__block_map_state(&hm__debug.map, block))) {
+        heaptrack_gone((void *)(uintptr_t)block);
+    }
+}
+
 static void hide(const void *from, size_t bytes)
 {
-    if (poison) {
+    if (poison && bytes) {
         poison(from, bytes);
     }
 #ifdef HOSTMALLOC_MEMCHECK
@@ -89,7 +116,8 @@ size_t hm__debug_annotate_bytes(const debug_malloc *m, const void *block)
 {
     const unsigned state = block ? hm__block_map_state(&hm__debug.map, block) : 0;
     debug_shape shape;
-    if (!m->host->annotates || (state != DEBUG_LIVE && state != DEBUG_IGNORED) ||
+    if ((!m->host->annotates && !m->host->heaptracks) ||
+        (state != DEBUG_LIVE && state != DEBUG_IGNORED) ||
         !hm__debug_shape_read(block, &shape)) {
         return SIZE_MAX;
     }

@@ -25,6 +25,12 @@ void hm__debug_annotate_reveal(const debug_malloc *m, const void *block, size_t 
 /* After a free or realloc that was asked for: hidden as a whole when it is held back, its edges when it is still live. */
 void hm__debug_annotate_hide(const debug_malloc *m, const void *block, size_t bytes);
 
+/* heaptrack watches the process's malloc; it is told of blocks that come from elsewhere. NULL does nothing. */
+int hm__debug_heaptrack_possible(
+    hm_host *inner); /* 1: it is there, and does not see the blocks of inner */
+void hm__debug_heaptrack_made(const debug_malloc *m, const void *block, size_t bytes);
+void hm__debug_heaptrack_gone(const debug_malloc *m, const void *block);
+
 /* annotate_tables.c: after hm__debug_watch_prepare */
 void hm__debug_annotate_prepare(void);
 const hm_malloc_vtbl *hm__debug_annotated(uint32_t kind, int shared);

@@ -13,10 +13,11 @@ static const hm_malloc_vtbl *below(const hm_malloc *self)
     return hm__debug_watched(m->kind, (m->base.flags & HM_MALLOC_THREADSAFE) != 0);
 }
 
-static void *made(hm_malloc *self, void *block, size_t from)
+static void *made(hm_malloc *self, void *block, size_t bytes, size_t from)
 {
     if (block) {
         hm__debug_annotate_fresh(hm__debug_from(self), block, from);
+        hm__debug_heaptrack_made(hm__debug_from(self), block, bytes);
     }
     hm__debug_annotate_end();
     return block;
@@ -25,7 +26,7 @@ static void *made(hm_malloc *self, void *block, size_t from)
 static void *note_debug_alloc(hm_malloc *self, size_t size, hm_level level, hm_site *site)
 {
     hm__debug_annotate_begin();
-    return made(self, below(self)->debug_alloc(self, size, level, site), 0);
+    return made(self, below(self)->debug_alloc(self, size, level, site), size, 0);
 }
 
 static void *note_alloc(hm_malloc *self, size_t size, hm_level level)
@@ -38,14 +39,15 @@ note_zeroed(hm_malloc *self, size_t count, size_t size, hm_level level, hm_site 
 {
     hm__debug_annotate_begin();
     return made(self, below(self)->alloc_zeroed(self, count, size, level, site),
-                SIZE_MAX);
+                count * size, SIZE_MAX);
 }
 
 static void *note_aligned(
     hm_malloc *self, size_t size, size_t alignment, hm_level level, hm_site *site)
 {
     hm__debug_annotate_begin();
-    return made(self, below(self)->alloc_aligned(self, size, alignment, level, site), 0);
+    return made(self, below(self)->alloc_aligned(self, size, alignment, level, site),
+                size, 0);
 }
 
 /* The bytes it had stay as they are, written or not; only edges and what is new change. */
@@ -62,11 +64,15 @@ static void *note_realloc(hm_malloc *self,
     if (bytes != SIZE_MAX) {
         hm__debug_annotate_reveal_edges(m, block, bytes);
     }
+    hm__debug_heaptrack_gone(m, block);
     void *fresh = (below(self)->realloc)(self, block, old_size, size, level, site);
     if (bytes != SIZE_MAX && fresh != block) {
         hm__debug_annotate_hide(m, block, bytes);
     }
-    return made(self, fresh, bytes == SIZE_MAX ? 0 : bytes);
+    if (!fresh && bytes != SIZE_MAX) {
+        hm__debug_heaptrack_made(m, block, bytes); /* it is still there */
+    }
+    return made(self, fresh, size, bytes == SIZE_MAX ? 0 : bytes);
 }
 
 static hm_status note_debug_free(
@@ -78,9 +84,13 @@ static hm_status note_debug_free(
     if (bytes != SIZE_MAX) {
         hm__debug_annotate_reveal_edges(m, block, bytes);
     }
+    hm__debug_heaptrack_gone(m, block);
     const hm_status status = below(self)->debug_free(self, block, size, alignment, site);
     if (bytes != SIZE_MAX) {
         hm__debug_annotate_hide(m, block, bytes);
+        if (hm__debug_is_live(hm__block_map_state(&hm__debug.map, block))) {
+            hm__debug_heaptrack_made(m, block, bytes);
+        }
     }
     hm__debug_annotate_end();
     return status;

@@ -206,6 +206,7 @@ struct debug_host {
     debug_guarded *guarded; /* NULL: none */
     uint64_t sample_bytes;  /* one in so many has a stack; 0: all of them */
     uint32_t frames;        /* of a stack; 0: there are none */
+    int heaptracks;        /* heaptrack is told of blocks */
     int annotates;         /* valgrind or AddressSanitizer is told of blocks */
     int keeps_references;  /* who retained is known */
     debug_live *live;       /* NULL: none */

@@ -130,14 +130,15 @@ static const hm_option option_references = {
     "who retained mallocs and the host and never released them, at the end; and who "
     "releases a host once too often",
     NULL};
-static const hm_option option_annotate = {sizeof(hm_option),
-                                          "annotate",
-                                          HM_OPTION_BOOL,
-                                          0,
-                                          "yes",
-                                          "tell valgrind or AddressSanitizer, where the "
-                                          "program runs under one, what is nobody's",
-                                          NULL};
+static const hm_option option_annotate = {
+    sizeof(hm_option),
+    "annotate",
+    HM_OPTION_BOOL,
+    0,
+    "yes",
+    "tell valgrind, AddressSanitizer and heaptrack, "
+    "where one is there, what they cannot know",
+    NULL};
 static const hm_option option_suppressions = {
     sizeof(hm_option),
     "suppressions",
@@ -444,6 +445,8 @@ host_open(const hm_option_values *values, hm_host *inner, hm_host **out, hm_erro
         core->memory_free(host, sizeof(*host));
         return status;
     }
+    host->heaptracks =
+        core->option_bool(values, "annotate") && hm__debug_heaptrack_possible(inner);
     hm_layer_host_init(&host->layer, &host_vtbl, inner, sizeof(*host));
     core->lock(&hm__debug.lock);
     host->next = hm__debug.hosts;

@@ -282,6 +282,7 @@ static int reset_one(void *context, void *block, unsigned state)
     if (m->host->annotates) {
         hm__debug_annotate_reveal(m, block, facts.bytes);
     }
+    hm__debug_heaptrack_gone(m, block);
     hm__debug_shape_read(block, &shape);
     hm__block_map_set(&hm__debug.map, block, DEBUG_GONE);
     HM_LOAD(m->inner->vtbl)

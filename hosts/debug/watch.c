@@ -151,7 +151,7 @@ const hm_malloc_vtbl *hm__debug_table(const debug_host *host, int shared)
 {
     const int watched = host->stop.number || host->live || host->guarded ||
                         host->frames || host->keeps_references;
-    if (host->annotates) {
+    if (host->annotates || host->heaptracks) {
         return hm__debug_annotated(host->kind, shared);
     }
     return watched ? &tables[host->kind][shared] : &hm__debug_tables[host->kind][shared];

@@ -57,6 +57,10 @@ int main(int argc, char **argv)
     } else if (strcmp(act, "read_freed") == 0) {
         hm_free(m, (void *)(uintptr_t)block);
         sink = block[20];
+    } else if (strcmp(act, "leak") == 0) {
+        for (int i = 0; i < 3; i++) {
+            sink = *(char *)hm_alloc_zeroed(m, 1, 1000000);
+        }
     } else if (strcmp(act, "unwritten") == 0) {
         if (block[20] == 'x') {
             puts("chance");

@@ -18,7 +18,7 @@ int main(int argc, char **argv)
         hm_error_print(&err);
         return 1;
     }
-    for (int i = 0; i < 7; i++) {
+    for (volatile int i = 0; i < 7; i++) { /* not unrolled: one place */
         hm_debug_alloc(m, 100 + (size_t)i, HM_LEVEL_TASK, "src/db.c", 42);
     }
     void *temporary = hm_debug_alloc(m, 5000, HM_LEVEL_TASK, "src/tmp.c", 7);
