@@ -1,12 +1,10 @@
 /* SPDX-License-Identifier: MIT */
-/* What our tests use of POSIX and mingw-w64 has under another name; included before everything else. */
+/* What mingw-w64 has under another name than POSIX, or has otherwise; included before everything else. */
 #ifndef HM_TESTS_WINE_SYSTEM_H
 #define HM_TESTS_WINE_SYSTEM_H
 
-#include <fcntl.h>
-#include <io.h>
+#include <stdio.h>
 #include <stdlib.h>
-#include <unistd.h>
 
 static inline int setenv(const char *name, const char *value, int replace)
 {
@@ -18,9 +16,14 @@ static inline int unsetenv(const char *name)
     return _putenv_s(name, "");
 }
 
-static inline int pipe(int ends[2])
+/* The library's makes its file in the root of the drive, where not everybody may. D: gone once it is closed. */
+static inline FILE *hm_test_tmpfile(void)
 {
-    return _pipe(ends, 65536, _O_BINARY);
+    char *name = tempnam(".", "hm");
+    FILE *file = name ? fopen(name, "w+bD") : NULL;
+    free(name);
+    return file;
 }
+#define tmpfile hm_test_tmpfile
 
 #endif
