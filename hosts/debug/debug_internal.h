@@ -110,7 +110,7 @@ struct debug_malloc {
         released; /* atomic: 2 when the last reference is gone and no block is left */
     uint32_t told_overlap;
     uint32_t no_leaks;     /* its name is ignored */
-    uint32_t thread_books; /* made so far; guarded by lock */
+    uint32_t thread_books; /* made so far; written under lock */
     uint32_t many_books;   /* more than one thread has used it; guarded by lock */
     int64_t
         charged; /* atomic; shared live bytes: exact under a limit, else as told by books */

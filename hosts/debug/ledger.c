@@ -119,7 +119,8 @@ debug_book *hm__debug_book_make(debug_malloc *m, debug_thread *thread)
         book->next = m->books;
         m->books = book;
         if (thread) {
-            m->many_books += m->thread_books++ > 0;
+            m->many_books += m->thread_books > 0;
+            DEBUG_SET(m->thread_books, m->thread_books + 1);
             thread->books[m->number] = book;
         }
     }
