@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* os_unwind.h through the compiler's unwinder, which reads what exceptions are unwound by. */
+/* os_unwind.h through the compiler's unwinder, which reads what exceptions are unwound by. It is looked up only when somebody asks
+ * for stacks: the library itself needs nothing but libc. */
 #include "os_unwind.h"
 
 #include <dlfcn.h>
@@ -15,10 +16,25 @@ typedef struct walk {
     size_t skip; /* our own */
 } walk;
 
+static _Unwind_Reason_Code (*backtrace)(_Unwind_Trace_Fn step, void *argument);
+static _Unwind_Ptr (*frame_address)(struct _Unwind_Context *context);
+
+int hm__os_unwind_prepare(void)
+{
+    void *const from = dlsym(RTLD_DEFAULT, "_Unwind_Backtrace")
+                           ? RTLD_DEFAULT
+                           : dlopen("libgcc_s.so.1", RTLD_NOW | RTLD_LOCAL);
+    if (from || dlsym(RTLD_DEFAULT, "_Unwind_Backtrace")) {
+        *(void **)&frame_address = dlsym(from, "_Unwind_GetIP");
+        *(void **)&backtrace = frame_address ? dlsym(from, "_Unwind_Backtrace") : NULL;
+    }
+    return backtrace != NULL;
+}
+
 static _Unwind_Reason_Code step(struct _Unwind_Context *context, void *argument)
 {
     walk *w = argument;
-    const uintptr_t at = _Unwind_GetIP(context);
+    const uintptr_t at = frame_address(context);
     if (w->skip) {
         w->skip--;
         return _URC_NO_REASON;
@@ -33,7 +49,9 @@ static _Unwind_Reason_Code step(struct _Unwind_Context *context, void *argument)
 size_t hm__os_unwind(uintptr_t *frames, size_t most)
 {
     walk w = {frames, most, 0, 1};
-    _Unwind_Backtrace(step, &w);
+    if (backtrace) {
+        backtrace(step, &w);
+    }
     return w.count;
 }
 

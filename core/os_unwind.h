@@ -6,6 +6,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
+/* Before the first hm__os_unwind; may allocate. 0: there is nothing to unwind with, and it will find no frames. */
+int hm__os_unwind_prepare(void);
+
 /* Return addresses of the calling thread, innermost first, without those of this function; how many. May take the
    loader's lock. */
 size_t hm__os_unwind(uintptr_t *frames, size_t most);

@@ -4,6 +4,11 @@
 
 #include <windows.h>
 
+int hm__os_unwind_prepare(void)
+{
+    return 1;
+}
+
 size_t hm__os_unwind(uintptr_t *frames, size_t most)
 {
     const DWORD count = most < 62 ? (DWORD)most : 62; /* older systems refuse more */

@@ -8,6 +8,7 @@
 #include "ignore_internal.h"
 #include "live_internal.h"
 #include "mode_internal.h"
+#include "os_unwind.h"
 #include "references_internal.h"
 #include "stacks_internal.h"
 #include "watch_internal.h"
@@ -402,6 +403,9 @@ options_read(debug_host *host, const hm_option_values *values, hm_error *err)
     }
     host->sample_bytes = core->option_number(values, "sample");
     host->frames = frames || !host->sample_bytes ? (uint32_t)frames : DEBUG_FRAMES_SAMPLE;
+    if (host->frames || host->keeps_references) {
+        hm__os_unwind_prepare(); /* without it stacks are what frame pointers tell */
+    }
     const char *guard = core->option_text(values, "guard");
     if (status == HM_OK && guard) {
         status =

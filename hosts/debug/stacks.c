@@ -163,6 +163,9 @@ capture(debug_thread *me, const debug_host *host, uint32_t site, uintptr_t calle
         }
     }
     unwound.count = (uint32_t)hm__os_unwind(unwound.at, most);
+    if (!unwound.count && walkable) {
+        return intern(host, site, &walked);
+    }
     if (!trim(&unwound, caller, host->frames)) {
         unwound.at[0] = caller;
         unwound.count = 1;
