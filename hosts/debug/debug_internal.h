@@ -206,9 +206,9 @@ struct debug_host {
     debug_guarded *guarded; /* NULL: none */
     uint64_t sample_bytes;  /* one in so many has a stack; 0: all of them */
     uint32_t frames;        /* of a stack; 0: there are none */
-    int heaptracks;        /* heaptrack is told of blocks */
-    int annotates;         /* valgrind or AddressSanitizer is told of blocks */
-    int keeps_references;  /* who retained is known */
+    int heaptracks;         /* heaptrack is told of blocks */
+    int annotates;          /* valgrind or AddressSanitizer is told of blocks */
+    int keeps_references;   /* who retained is known */
     debug_live *live;       /* NULL: none */
     debug_malloc *mallocs;  /* guarded by lock */
     debug_host *next;       /* of the process; guarded by lock */
