@@ -183,14 +183,76 @@ make_malloc(hm_host *host, const char *name, hm_malloc **out, hm_error *err)
                                       : status;
 }
 
-hm_status hm_client_open(hm_runtime *rt,
-                         const hm_client_opts *opts,
-                         hm_client_key *out,
-                         hm_error *err)
+/* Under the lock of the runtime. */
+static hm_client_key enlist(hm__client *c, hm_runtime *rt)
+{
+    hm__lock(&c->lock);
+    c->runtime = rt;
+    c->uses++;
+    c->key = c->uses << INDEX_BITS | c->index;
+    if (c->key >> INDEX_BITS == 0) { /* it came around: 0 would be nobody */
+        c->uses = 1;
+        c->key = (uintptr_t)1 << INDEX_BITS | c->index;
+    }
+    const hm_client_key key = c->key;
+    hm__unlock(&c->lock);
+    return key;
+}
+
+/* A place for a client of the runtime that was joined; NULL: there is none. */
+static hm__client *furnish(hm_malloc *made, const hm_client_opts *opts, const char *name)
+{
+    hm__client *const c = take_place();
+    if (!c) {
+        return NULL;
+    }
+    hm__lock(&c->lock);
+    c->malloc_object = made;
+    c->serial = !(made->flags & HM_MALLOC_THREADSAFE);
+    c->stopped = 0;
+    c->budget = opts->budget;
+    c->held = c->moving_blocks = c->moving_bytes = 0;
+    c->stats = (hm_stats){.size = sizeof c->stats};
+    c->name[0] = 0;
+    strncat(c->name, name, sizeof c->name - 1);
+    hm__unlock(&c->lock);
+    return c;
+}
+
+static hm_status open_joined(hm_runtime *rt,
+                             hm_host *host,
+                             const hm_client_opts *opts,
+                             hm_client_key *out,
+                             hm_error *err)
+{
+    const char *const name = opts->name ? opts->name : "client";
+    hm_malloc *made = NULL;
+    hm_status status = make_malloc(host, name, &made, err);
+    hm__client *const c = status == HM_OK ? furnish(made, opts, name) : NULL;
+    if (status == HM_OK && !c) {
+        status = hm_error_set(err, HM_E_NOMEM, "client",
+                              "no private memory for client \"%.60s\"", name);
+    }
+    const hm_status joined = hm__runtime_joined(rt, c, enlist, out, err);
+    status = status == HM_OK ? joined : status;
+    if (status == HM_OK) {
+        return HM_OK;
+    }
+    if (c) {
+        c->malloc_object = NULL;
+        give_place(c);
+    }
+    if (made) {
+        hm_malloc_release(made);
+    }
+    return status;
+}
+
+static hm_status
+open_held(hm_runtime *rt, const hm_client_opts *opts, hm_client_key *out, hm_error *err)
 {
     hm_client_opts read;
     hm_host *host;
-    hm_malloc *made;
     if (!out) {
         return refuse(err, "out is NULL");
     }
@@ -205,37 +267,21 @@ hm_status hm_client_open(hm_runtime *rt,
     if (status != HM_OK) {
         return status;
     }
-    const char *const name = read.name ? read.name : "client";
-    status = make_malloc(host, name, &made, err);
+    status = open_joined(rt, host, &read, out, err);
     hm_host_release(host);
-    if (status != HM_OK) {
-        return status;
-    }
-    hm__client *const c = take_place();
-    if (!c) {
-        hm_malloc_release(made);
-        return hm_error_set(err, HM_E_NOMEM, "client",
-                            "no private memory for client \"%.60s\"", name);
-    }
-    hm__lock(&c->lock);
-    c->runtime = rt;
-    c->malloc_object = made;
-    c->serial = !(made->flags & HM_MALLOC_THREADSAFE);
-    c->stopped = 0;
-    c->budget = read.budget;
-    c->held = c->moving_blocks = c->moving_bytes = 0;
-    c->stats = (hm_stats){.size = sizeof c->stats};
-    c->name[0] = 0;
-    strncat(c->name, name, sizeof c->name - 1);
-    c->uses++;
-    c->key = c->uses << INDEX_BITS | c->index;
-    if (c->key >> INDEX_BITS == 0) { /* it came around: 0 would be nobody */
-        c->uses = 1;
-        c->key = (uintptr_t)1 << INDEX_BITS | c->index;
-    }
-    *out = c->key;
-    hm__unlock(&c->lock);
-    return HM_OK;
+    return status;
+}
+
+/* A kill waits, as for any call: others take the runtime's lock. */
+hm_status hm_client_open(hm_runtime *rt,
+                         const hm_client_opts *opts,
+                         hm_client_key *out,
+                         hm_error *err)
+{
+    hm__os_guard_hold();
+    const hm_status status = open_held(rt, opts, out, err);
+    hm__os_guard_drop();
+    return status;
 }
 
 static int leaks_ok(const hm_leaks *leaks)

@@ -77,7 +77,15 @@ void hm__client_leave(hm__client *c);
 void hm__client_close_all(const hm_runtime *rt, hm_leaks *leaks);
 
 /* runtime.c: a client of rt is about to be; *host is the host it gets memory from, referenced. From now on the host does
-   not change. HM_E_CLOSED. */
+   not change. HM_E_CLOSED. After HM_OK rt stays until hm__runtime_joined. */
 hm_status hm__runtime_join(hm_runtime *rt, hm_host **host, hm_error *err);
+
+/* Whatever came of it: a NULL c came to nothing. Else enlist is called while rt cannot begin to close, so that whoever closes it
+   finds the client; HM_E_CLOSED, and it was not called: it closes already. */
+hm_status hm__runtime_joined(hm_runtime *rt,
+                             hm__client *c,
+                             hm_client_key (*enlist)(hm__client *c, hm_runtime *rt),
+                             hm_client_key *key,
+                             hm_error *err);
 
 #endif

@@ -71,7 +71,7 @@ static void write_place(int fd, const place_sum *sum, const char *where)
     write_line(fd, &text, where);
 }
 
-hm_status hm_client_report(hm_client_key key, const char *kind, const char *what, int fd)
+static hm_status report(hm_client_key key, const char *kind, const char *what, int fd)
 {
     sums s = {.count = 0};
     hm_error text;
@@ -108,4 +108,13 @@ hm_status hm_client_report(hm_client_key key, const char *kind, const char *what
         write_place(fd, &others, "other places");
     }
     return HM_OK;
+}
+
+/* Places are read under a lock of theirs, after the client was left. */
+hm_status hm_client_report(hm_client_key key, const char *kind, const char *what, int fd)
+{
+    hm__os_guard_hold();
+    const hm_status status = report(key, kind, what, fd);
+    hm__os_guard_drop();
+    return status;
 }

@@ -37,11 +37,11 @@ static void end(hm_client_key key)
     }
 }
 
-hm_status hm_client_run(hm_client_key key,
-                        void (*run)(void *context),
-                        void *context,
-                        hm_client_ending *ending,
-                        hm_error *err)
+static hm_status run_held(hm_client_key key,
+                          void (*run)(void *context),
+                          void *context,
+                          hm_client_ending *ending,
+                          hm_error *err)
 {
     hm_client_ending told = {.size = sizeof told, .leaks = {.size = sizeof told.leaks}};
     if (!run || (ending && ending->size < sizeof ending->size)) {
@@ -56,6 +56,9 @@ hm_status hm_client_run(hm_client_key key,
     }
     const int ran = hm__os_guard_run(&guard);
     const int32_t why = ran ? 0 : hm__os_error();
+    if (ran && guard.ending != HM__OS_RETURNED) {
+        hm_client_reclaim(key, &told.leaks); /* before the next run may own something */
+    }
     end(key);
     if (!ran) {
         hm_error_set(err, HM_E_OS, "client", "no thread to run it on");
@@ -66,15 +69,25 @@ hm_status hm_client_run(hm_client_key key,
     }
     told.how = guard.ending;
     told.code = guard.code;
-    if (told.how != HM_CLIENT_RETURNED) {
-        hm_client_reclaim(key, &told.leaks);
-    }
     if (ending) {
         const size_t size = ending->size;
         memcpy(ending, &told, size < sizeof told ? size : sizeof told);
         ending->size = size;
     }
     return HM_OK;
+}
+
+/* What runs has its guard on this stack, so a kill of the caller waits for it. */
+hm_status hm_client_run(hm_client_key key,
+                        void (*run)(void *context),
+                        void *context,
+                        hm_client_ending *ending,
+                        hm_error *err)
+{
+    hm__os_guard_hold();
+    const hm_status status = run_held(key, run, context, ending, err);
+    hm__os_guard_drop();
+    return status;
 }
 
 hm_status hm_client_kill(hm_client_key key)

@@ -23,6 +23,7 @@ struct hm_runtime {
     entry **end;      /* where the next entry goes; guarded by lock */
     uint32_t closing; /* guarded by lock */
     uint32_t clients; /* 1 once there was one; guarded by lock */
+    uint32_t joining; /* clients under way, and 1 until closed; guarded by lock */
     uint32_t started; /* of the opener; so is the next */
     uint32_t opener;  /* the thread that opened */
 };
@@ -130,6 +131,7 @@ hm_status hm_runtime_open(const hm_runtime_opts *opts, hm_runtime **out, hm_erro
         goto undo_runtime;
     }
     rt->opener = hm__thread_id();
+    rt->joining = 1;
     rt->end = &rt->first;
     status = first_host(opts, &rt->host, err);
     if (status != HM_OK) {
@@ -170,11 +172,44 @@ hm_status hm__runtime_join(hm_runtime *rt, hm_host **host, hm_error *err)
     if (*host) {
         hm_host_retain(*host);
         rt->clients = 1;
+        rt->joining++;
     }
     hm__unlock(&lock);
     return *host ? HM_OK
                  : hm_error_set(err, HM_E_CLOSED, "client",
                                 "runtime \"%.60s\" is closing", rt->name);
+}
+
+/* The last one, who closes or who comes too late, takes it away. */
+static void leave_runtime(hm_runtime *rt)
+{
+    hm__lock(&lock);
+    const uint32_t left = --rt->joining;
+    hm__unlock(&lock);
+    if (!left) {
+        free_text(rt->name);
+        hm__memory_free(rt, sizeof *rt);
+    }
+}
+
+hm_status hm__runtime_joined(hm_runtime *rt,
+                             hm__client *c,
+                             hm_client_key (*enlist)(hm__client *c, hm_runtime *rt),
+                             hm_client_key *key,
+                             hm_error *err)
+{
+    hm__lock(&lock);
+    const uint32_t closing = rt->closing;
+    if (c && !closing) {
+        *key = enlist(c, rt);
+    }
+    hm__unlock(&lock);
+    if (c && closing) {
+        hm_error_set(err, HM_E_CLOSED, "client", "runtime \"%.60s\" is closing",
+                     rt->name);
+    }
+    leave_runtime(rt);
+    return closing ? HM_E_CLOSED : HM_OK;
 }
 
 /* 0 when it came too late: the host was replaced in the meantime, or the runtime is closing. */
@@ -385,7 +420,6 @@ hm_status hm_runtime_close(hm_runtime *rt, hm_leaks *leaks, hm_error *err)
         leave_start();
     }
     hm_host_release(rt->host);
-    free_text(rt->name);
-    hm__memory_free(rt, sizeof *rt);
+    leave_runtime(rt);
     return HM_OK;
 }

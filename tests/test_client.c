@@ -69,8 +69,9 @@ static uint64_t live(hm_client_key key)
 /* A host for one call at a time, which says when it is not so. */
 static hm_host_vtbl single_host_vtbl;
 static hm_malloc_vtbl single_malloc_vtbl;
-static uint32_t single_inside;   /* atomic */
-static uint32_t single_overlaps; /* atomic */
+static uint32_t single_inside;    /* atomic */
+static uint32_t single_overlaps;  /* atomic */
+static hm_runtime *single_closes; /* while a malloc is made; NULL: nothing */
 
 static void *single_alloc(hm_malloc *self, size_t size, hm_level level)
 {
@@ -99,6 +100,10 @@ static hm_status single_create_malloc(hm_host *self,
     *out = NULL;
     if (opts && opts->flags) {
         return hm_error_set(err, HM_E_UNSUPPORTED, "host:single", "no flags are offered");
+    }
+    if (single_closes) {
+        assert_int_equal(HM_OK, hm_runtime_close(single_closes, NULL, NULL));
+        single_closes = NULL;
     }
     const hm_status status = toy_create_malloc(self, opts, out, err);
     if (status == HM_OK) {
@@ -333,6 +338,27 @@ static void client__strangers_are_answered(void **state)
         close_client(mine);
         close_client(other);
         go_back();
+    }
+}
+
+/* A client that is too late is none, though its host made it a malloc. */
+static void client__opened_while_its_runtime_closes(void **state)
+{
+    size_t memory = 0;
+    (void)state;
+    for (int i = 0; i < 2; i++) { /* the second time nothing is made for good */
+        hm_client_key key = 77;
+        hm_error err;
+        hm_runtime *const before = rt;
+        rt = open_on("single");
+        single_closes = rt;
+        assert_int_equal(HM_E_CLOSED, hm_client_open(rt, NULL, &key, &err));
+        assert_non_null(strstr(err.what, "is closing"));
+        assert_true(key == 0 && !single_closes);
+        rt = before;
+        close_client(open_client("next", 0));
+        assert_true(i == 0 || memory == hm__memory_in_use());
+        memory = hm__memory_in_use();
     }
 }
 
@@ -691,6 +717,7 @@ int main(void)
         CLIENT_CASE(client__refuses_nonsense),
         CLIENT_CASE(client__unknown_keys_are_answered),
         CLIENT_CASE(client__strangers_are_answered),
+        CLIENT_CASE(client__opened_while_its_runtime_closes),
         CLIENT_CASE(client__budgets_hold),
         CLIENT_CASE(client__reclaims_everything),
         CLIENT_CASE(client__stopped_may_only_clean_up),

@@ -199,6 +199,63 @@ static void client_run__killed(void **state)
     }
 }
 
+static hm_client_key inner_key;
+static uint32_t inner_over; /* atomic */
+
+static void lingers(void *context)
+{
+    (void)context;
+    __atomic_store_n(&hanging, 1, __ATOMIC_RELEASE);
+    while (__atomic_load_n(&hanging, __ATOMIC_ACQUIRE) == 1) {
+        usleep(500);
+    }
+    usleep(20000);
+    __atomic_store_n(&inner_over, 1, __ATOMIC_RELEASE);
+}
+
+static void runs_another(void *context)
+{
+    hm_client_ending ending = {.size = sizeof ending};
+    own_some();
+    hm_client_run(inner_key, lingers, NULL, &ending, NULL);
+    *(int *)context = 1; /* the kill came first */
+}
+
+typedef struct nested_run {
+    hm_client_ending ending;
+    int came_back;
+} nested_run;
+
+static void *run_nested(void *context)
+{
+    nested_run *n = context;
+    assert_int_equal(HM_OK,
+                     hm_client_run(key, runs_another, &n->came_back, &n->ending, NULL));
+    return NULL;
+}
+
+/* What a client runs within its own run is over before the client is killed: it stands on its stack. */
+static void client_run__killed_while_it_runs_another(void **state)
+{
+    nested_run nested = {.ending = {.size = sizeof nested.ending}};
+    pthread_t thread;
+    (void)state;
+    assert_int_equal(HM_OK, hm_client_open(rt, NULL, &inner_key, NULL));
+    __atomic_store_n(&hanging, 0, __ATOMIC_RELEASE);
+    assert_int_equal(0, pthread_create(&thread, NULL, run_nested, &nested));
+    while (!__atomic_load_n(&hanging, __ATOMIC_ACQUIRE)) {
+        usleep(500);
+    }
+    assert_int_equal(HM_OK, hm_client_kill(key));
+    __atomic_store_n(&hanging, 2, __ATOMIC_RELEASE);
+    pthread_join(thread, NULL);
+    assert_true(__atomic_load_n(&inner_over, __ATOMIC_ACQUIRE));
+    assert_int_equal(HM_CLIENT_ENDED, nested.ending.how);
+    assert_int_equal(5, nested.ending.leaks.blocks);
+    assert_int_equal(0, nested.came_back);
+    assert_int_equal(HM_OK, hm_client_close(inner_key, NULL, NULL));
+}
+
 static int raise_in_visit(void *context, const hm_block *block)
 {
     (void)context, (void)block;
@@ -326,6 +383,7 @@ int main(void)
         RUN_CASE(client_run__real_faults),
 #endif
         RUN_CASE(client_run__killed),
+        RUN_CASE(client_run__killed_while_it_runs_another),
         RUN_CASE(client_run__does_not_catch_inside),
         RUN_CASE(client_run__leaves_other_threads_alone),
         RUN_CASE(client_run__outlives_its_runtime),

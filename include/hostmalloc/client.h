@@ -150,7 +150,7 @@ HM_API hm_status hm_client_run(hm_client_key key,
 
 /**
  * End what hm_client_run() runs, wherever it is; the call ends with HM_CLIENT_ENDED and reclaims. A function of this
- * header that is under way ends first. It is the last resort, after hm_client_stop(): a lock that the thread holds, of
+ * header that is under way ends first, another run with what it runs. It is the last resort, after hm_client_stop(): a lock that the thread holds, of
  * libc's allocator too, stays held.
  * @return HM_OK it is being ended; HM_E_NOT_FOUND; HM_E_STARTED nothing runs (any more); HM_E_UNSUPPORTED where the
  *         system has no way
