@@ -5,7 +5,9 @@
  * Only that thread looks. Another one would have to wait for the loader, and whoever holds the loader may wait for it. */
 #include "inject_internal.h"
 
+#include <dlfcn.h>
 #include <errno.h>
+#include <link.h>
 #include <string.h>
 #include <time.h>
 
@@ -76,14 +78,13 @@ static void install(size_t i, const hm__object *object)
     known[i]->install(&opts, NULL);
 }
 
-#define OBJECTS_MAX 32u
-
-/* Found during the loader's visit, installed after it: a library's own code must not run inside. */
+/* Found during the loader's visit, installed after it: a library's own code must not run inside. Of each bridge one. */
 typedef struct found_set {
     struct {
         size_t bridge;
         hm__object object;
-    } list[OBJECTS_MAX];
+        char path[sizeof paths[0]]; /* the loader's goes with the object */
+    } list[BRIDGE_COUNT];
     size_t count;
     uint32_t pending;
 } found_set;
@@ -91,19 +92,31 @@ typedef struct found_set {
 static int look(void *context, const hm__object *object)
 {
     found_set *found = context;
-    for (size_t i = 0; i < BRIDGE_COUNT && found->count < OBJECTS_MAX; i++) {
+    for (size_t i = 0; i < BRIDGE_COUNT; i++) {
         if ((wanted & ~found->pending) >> i & 1 && !paths[i][0] &&
             hm__object_symbol(object, known[i]->symbol)) {
             found->pending |= 1u << i;
             found->list[found->count].bridge = i;
-            found->list[found->count++].object = *object;
+            keep_path(found->list[found->count].path, sizeof paths[0], object->path);
+            found->list[found->count].object = *object;
+            found->list[found->count].object.path = found->list[found->count].path;
+            found->count++;
         }
     }
     return 0;
 }
 
-/* In the order of known: one library may use another at once. */
-static void inject(void)
+/* Its hook leads to us from now on, and we ask it what became of that: it must stay, whoever closes it. 0: it is gone. */
+static int pin(const hm__object *object)
+{
+    void *handle = dlopen(object->path, RTLD_NOW | RTLD_NOLOAD | RTLD_NODELETE);
+    const struct link_map *map = NULL;
+    return handle && dlinfo(handle, RTLD_DI_LINKMAP, &map) == 0 &&
+           map->l_addr == object->base;
+}
+
+/* In the order of known: one library may use another at once. What is there from the start cannot be closed. */
+static void inject(int is_start)
 {
     found_set found;
     found.count = 0;
@@ -111,7 +124,7 @@ static void inject(void)
     hm__objects_visit(look, &found);
     for (size_t i = 0; i < BRIDGE_COUNT; i++) {
         for (size_t at = 0; at < found.count; at++) {
-            if (found.list[at].bridge == i) {
+            if (found.list[at].bridge == i && (is_start || pin(&found.list[at].object))) {
                 install(i, &found.list[at].object);
             }
         }
@@ -126,24 +139,31 @@ void hm__preload_inject(hm_host *over, const char *names)
     hm__objects_changes(&seen_added, &seen_removed);
     host = wanted ? over : NULL;
     if (host) {
-        inject();
+        inject(1);
     }
 }
 
-/* Threads between their first call from the loader and their look at what came of it; and the one that is looking. */
-static uint32_t loading, looking;
+/* Who called from the loader last; 0 once somebody has looked since. The loader takes one thread at a time and lets it go
+   when all it opened is fit to run, so what others opened before is, too. */
+static uintptr_t last_loading; /* atomic */
+static uint32_t looking;       /* atomic */
 static _Thread_local unsigned char is_looking;
 
 #define LOOK_WAITS \
     10 /* of a millisecond: the looker may itself wait for the loader, which this thread holds */
 
+static uintptr_t this_thread(void)
+{
+    return (uintptr_t)&hm__preload_loaded;
+}
+
 void hm__preload_note_loader(void)
 {
-    if (hm__preload_loaded) {
+    hm__preload_loaded = 1;
+    if (__atomic_exchange_n(&last_loading, this_thread(), __ATOMIC_SEQ_CST) ==
+        this_thread()) {
         return;
     }
-    hm__preload_loaded = 1;
-    __atomic_add_fetch(&loading, 1, __ATOMIC_SEQ_CST);
     const int kept = errno;
     for (int i = 0;
          i < LOOK_WAITS && !is_looking && __atomic_load_n(&looking, __ATOMIC_SEQ_CST);
@@ -154,34 +174,47 @@ void hm__preload_note_loader(void)
     errno = kept;
 }
 
-/* While another thread may be in the middle of loading, an object may be listed and not yet be fit to run: next time. */
+static void look_again(void)
+{
+    const int kept = errno;
+    uint64_t added, removed;
+    hm__objects_changes(&added, &removed);
+    if (removed != seen_removed) {
+        hm__callers_forget();
+    }
+    if (added != seen_added && host) {
+        inject(0);
+    }
+    seen_added = added;
+    seen_removed = removed;
+    errno = kept;
+}
+
+/* While another thread may be in the middle of loading, an object may be listed and not yet be fit to run: that thread looks
+   when it is done, and this one asks again until somebody has. */
 void hm__preload_inject_loaded(void)
 {
+    uintptr_t last = __atomic_load_n(&last_loading, __ATOMIC_SEQ_CST);
     uint32_t nobody = 0;
-    if (is_looking || hm__thread_state >= HM__THREAD_INSIDE ||
-        __atomic_load_n(&loading, __ATOMIC_SEQ_CST) > 1 ||
+    if (is_looking || hm__thread_state >= HM__THREAD_INSIDE) {
+        return;
+    }
+    if (last == 0) {
+        hm__preload_loaded = 0;
+        return;
+    }
+    if (last != this_thread() ||
         !__atomic_compare_exchange_n(&looking, &nobody, 1, 0, __ATOMIC_SEQ_CST,
                                      __ATOMIC_RELAXED)) {
         return;
     }
-    if (__atomic_load_n(&loading, __ATOMIC_SEQ_CST) == 1) {
-        const int kept = errno;
-        uint64_t added, removed;
+    is_looking = 1;
+    if (__atomic_compare_exchange_n(&last_loading, &last, 0, 0, __ATOMIC_SEQ_CST,
+                                    __ATOMIC_RELAXED)) {
         hm__preload_loaded = 0;
-        __atomic_sub_fetch(&loading, 1, __ATOMIC_SEQ_CST);
-        is_looking = 1;
-        hm__objects_changes(&added, &removed);
-        if (removed != seen_removed) {
-            hm__callers_forget();
-        }
-        if (added != seen_added && host) {
-            inject();
-        }
-        seen_added = added;
-        seen_removed = removed;
-        is_looking = 0;
-        errno = kept;
+        look_again();
     }
+    is_looking = 0;
     __atomic_store_n(&looking, 0, __ATOMIC_SEQ_CST);
 }
 

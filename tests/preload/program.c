@@ -187,6 +187,39 @@ static void threads(void)
     }
 }
 
+static void *opener(void *context)
+{
+    static const char *const names[] = {"libxml2.so.2", "libsqlite3.so.0",
+                                        "libcurl.so.4", "libcrypto.so.3",
+                                        "libuv.so.1",   "libz.so.1"};
+    unsigned seed = (unsigned)(uintptr_t)context;
+    for (int i = 0; i < 100; i++) {
+        seed = seed * 1103515245 + 12345;
+        void *library = dlopen(names[(seed >> 16) % 6], RTLD_NOW | RTLD_LOCAL);
+        give(take(seed >> 20 & 255));
+        if (library) {
+            dlsym(library, "no_such_name");
+            if (seed >> 10 & 1) {
+                dlclose(library);
+            }
+        }
+    }
+    return NULL;
+}
+
+/* Libraries with hooks come and go while others look for them. */
+static void opens(void)
+{
+    pthread_t some[6];
+    for (size_t i = 0; i < 6; i++) {
+        REQUIRE(pthread_create(&some[i], NULL, opener, (void *)(i + 1)) == 0);
+    }
+    for (size_t i = 0; i < 6; i++) {
+        REQUIRE(pthread_join(some[i], NULL) == 0);
+    }
+    opener((void *)7);
+}
+
 static long resident_kib(void)
 {
     long whole = 0, resident = 0;
@@ -340,11 +373,11 @@ static void wrong(void)
 static const struct mode {
     const char *name;
     void (*run)(void);
-} modes[] = {{"calls", calls},   {"threads", threads}, {"churn", churn},
-             {"forks", forks},   {"names", names},     {"crossing", crossing},
-             {"closed", closed}, {"becomes", becomes}, {"stays", stays},
-             {"leaves", leaves}, {"killed", killed},   {"children", children},
-             {"leaks", leaks},   {"wrong", wrong}};
+} modes[] = {{"calls", calls},       {"threads", threads}, {"churn", churn},
+             {"opens", opens},       {"forks", forks},     {"names", names},
+             {"crossing", crossing}, {"closed", closed},   {"becomes", becomes},
+             {"stays", stays},       {"leaves", leaves},   {"killed", killed},
+             {"children", children}, {"leaks", leaks},     {"wrong", wrong}};
 
 int main(int argc, char **argv)
 {
