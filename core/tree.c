@@ -17,16 +17,17 @@
 
 #define CHUNK_NOTES (HM__TREE_CHUNK_BYTES / sizeof(hm__tree_note) - 1)
 
+/* Of a note that was found without a lock the memory may be something else by now, until hold() has looked again. */
 static hm__tree_group *group_of(hm_tree *tree, const hm__tree_note *note)
 {
-    return &tree->groups[note->group];
+    return &tree->groups[note->group % HM__TREE_GROUPS];
 }
 
 /* The rest up to the public functions: with the group's lock held, but for hold() and take_back(). */
 
 static void link_to(hm__tree_note *owner, hm__tree_note *note)
 {
-    note->owner = owner;
+    __atomic_store_n(&note->owner, owner, __ATOMIC_RELAXED);
     note->previous = NULL;
     note->next = owner->first;
     if (note->next) {
@@ -358,8 +359,27 @@ hm_tree_realloc_at(hm_tree *tree, void *block, size_t size, hm_level level, hm_s
     return shrink(tree, block, size, 0) ? block : NULL;
 }
 
+/* Without a lock: 1 a root, -1 no live block, 0 the lock has to say. Roots stay roots. */
+static int is_root(hm_tree *tree, const void *block)
+{
+    const hm__tree_note *note = find(tree, block);
+    if (!note) {
+        return -1;
+    }
+    return __atomic_load_n(&note->owner, __ATOMIC_RELAXED) ==
+               &group_of(tree, note)->top &&
+           find(tree, block) == note;
+}
+
 hm_status hm_tree_owner(hm_tree *tree, const void *block, void **out)
 {
+    const int rooted = is_root(tree, block);
+    if (rooted) {
+        if (out) {
+            *out = NULL;
+        }
+        return rooted == 1 ? HM_OK : HM_E_NOT_OWNED;
+    }
     hm__tree_note *note = hold(tree, block);
     void *owner =
         note && note->owner != &group_of(tree, note)->top ? note->owner->address : NULL;

@@ -14,7 +14,7 @@
 typedef struct hm__tree_note hm__tree_note;
 struct hm__tree_note {
     /* Guarded by the lock of its group. */
-    hm__tree_note *owner;
+    hm__tree_note *owner; /* atomic: whether it is a root is asked without the lock */
     hm__tree_note *first; /* of what it owns, the latest first */
     hm__tree_note *next;  /* among what its owner owns */
     hm__tree_note *previous;
