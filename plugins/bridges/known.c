@@ -19,6 +19,8 @@ typedef struct known {
     hm_malloc_vtbl table;
     hm__marks marks; /* its lock guards the malloc underneath too, where that wants it */
     uint32_t serial; /* it does */
+    uint32_t
+        forking; /* how often a fork locked it: two bridges may share it; the forking thread's */
 } known;
 
 static known *known_from(hm_malloc *m)
@@ -321,14 +323,16 @@ static known *ours(hm_malloc *m)
 
 void hm__known_lock(hm_malloc *m)
 {
-    if (ours(m)) {
-        lock(ours(m));
+    known *k = ours(m);
+    if (k && k->forking++ == 0) {
+        lock(k);
     }
 }
 
 void hm__known_unlock(hm_malloc *m)
 {
-    if (ours(m)) {
-        unlock(ours(m));
+    known *k = ours(m);
+    if (k && --k->forking == 0) {
+        unlock(k);
     }
 }

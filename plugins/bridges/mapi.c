@@ -137,7 +137,7 @@ SCODE WINAPI hm_mapi_reallocate(LPVOID buffer, ULONG bytes, LPVOID *out)
     return hm_mapi_reallocate_at(buffer, bytes, out, NULL);
 }
 
-/* Only a root of ours is read, and of it no more than there is. */
+/* Only a root of ours is read, and of it no more than there is; one that lists itself goes at the end. */
 void STDAPICALLTYPE hm_mapi_free_rows(LPSRowSet rows)
 {
     hm_tree *tree = tree_now();
@@ -146,7 +146,9 @@ void STDAPICALLTYPE hm_mapi_free_rows(LPSRowSet rows)
         const size_t head = offsetof(SRowSet, aRow);
         const size_t room = bytes < head ? 0 : (bytes - head) / sizeof(SRow);
         for (size_t i = 0; i < room && i < rows->cRows; i++) {
-            (void)hm_mapi_free_at(rows->aRow[i].lpProps, &sites[SITE_ROWS]);
+            if ((void *)rows->aRow[i].lpProps != (void *)rows) {
+                (void)hm_mapi_free_at(rows->aRow[i].lpProps, &sites[SITE_ROWS]);
+            }
         }
     }
     (void)hm_mapi_free_at(rows, &sites[SITE_ROWS]);

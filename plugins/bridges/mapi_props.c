@@ -15,7 +15,7 @@ typedef struct copying {
 static void *copy(copying *c, const void *from, size_t bytes)
 {
     LPVOID to = NULL;
-    if (SUCCEEDED(c->status) && bytes > UINT32_MAX) {
+    if (SUCCEEDED(c->status) && bytes > UINT32_MAX - 1) { /* SIZE_MAX, on any system */
         c->status = MAPI_E_NOT_ENOUGH_MEMORY;
     }
     if (SUCCEEDED(c->status) && !from && bytes) {
@@ -53,7 +53,7 @@ static LPWSTR copy_wide(copying *c, LPWSTR text)
 /* An array as it stands. */
 static void *copy_array(copying *c, const void *values, ULONG count, size_t each)
 {
-    return copy(c, values, (size_t)count * each);
+    return copy(c, values, count <= UINT32_MAX / each ? count * each : SIZE_MAX);
 }
 
 static void copy_texts(copying *c, SLPSTRArray *texts)

@@ -3,14 +3,17 @@
 #define COBJMACROS
 #define HM_MAPI_SITES
 #include <hostmalloc/bridges/mapi.h>
+#include <hostmalloc/bridges/ole.h>
 
 #include "check.h"
 
 #include <hostmalloc/debug.h>
 #include <hostmalloc/hostmalloc.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "fake_malloc.h"
@@ -270,6 +273,12 @@ static void mapi__rows_that_lie(void **state)
     rows->aRow[0].lpProps = (SPropValue *)(void *)here;
     rows->aRow[1].lpProps = root_of(8);
     FreeProws(rows);
+    rows = root_of((ULONG)CbNewSRowSet(2)); /* a row that is the set itself */
+    memset(rows, 0, CbNewSRowSet(2));
+    rows->cRows = 2;
+    rows->aRow[0].lpProps = (SPropValue *)(void *)rows;
+    rows->aRow[1].lpProps = root_of(8);
+    FreeProws(rows);
     rows = root_of(2);
     memset(rows, 0xff, 2);
     FreeProws(rows);
@@ -280,6 +289,124 @@ static void mapi__rows_that_lie(void **state)
     FreeProws(linked);
     assert_int_equal(MAPIFreeBuffer(linked->aRow[0].lpProps), S_OK);
     assert_int_equal(MAPIFreeBuffer(root), S_OK);
+}
+
+static size_t findings;
+
+static void note(void *context, const hm_debug_finding *finding)
+{
+    (void)context;
+    findings += finding->status == HM_E_NOT_OWNED || finding->status == HM_E_FREED;
+}
+
+/* A checking host has its say about what is no buffer, and nothing else happens. */
+static void mapi__strangers_are_reported(void **state)
+{
+    static char here[64];
+    (void)state;
+    choose("debug");
+    char *root = root_of(64);
+    void *gone = root_of(64);
+    assert_int_equal(MAPIFreeBuffer(gone), S_OK);
+    hm_debug *debug = hm_debug_of_malloc(hm_mapi_malloc());
+    assert_int_equal(HM_OK, hm_debug_on_finding(debug, note, NULL));
+    void *const strangers[] = {gone, here, root + 16};
+    const int saved = dup(2);
+    assert_non_null(freopen("/dev/null", "w", stderr));
+    for (size_t i = 0; i < COUNT(strangers); i++) {
+        findings = 0;
+        const ULONG answer = MAPIFreeBuffer(strangers[i]);
+        dup2(findings == 1 ? 2 : saved, 2);
+        assert_int_equal(answer, (ULONG)MAPI_E_INVALID_PARAMETER);
+        assert_int_equal(findings, 1);
+    }
+    dup2(saved, 2);
+    close(saved);
+    assert_int_equal(HM_OK, hm_debug_on_finding(debug, NULL, NULL));
+    assert_int_equal(MAPIFreeBuffer(root), S_OK);
+}
+
+static uint32_t stop; /* atomic */
+
+static void *keep_busy(void *context)
+{
+    (void)context;
+    while (!__atomic_load_n(&stop, __ATOMIC_ACQUIRE)) {
+        void *root = NULL;
+        void *linked = NULL;
+        MAPIAllocateBuffer(64, &root);
+        for (ULONG i = 0; i < 50; i++) {
+            MAPIAllocateMore(i, root, &linked);
+        }
+        MAPIReallocateBuffer(root, 4000, &root);
+        MAPIFreeBuffer(root);
+    }
+    return NULL;
+}
+
+static int child_goes_on(void *shared)
+{
+    void *linked = NULL;
+    void *root = NULL;
+    int good = MAPIAllocateMore(8, shared, &linked) == S_OK;
+    good &= MAPIAllocateBuffer(8, &root) == S_OK;
+    good &= MAPIReallocateBuffer(root, 800, &root) == S_OK;
+    good &= MAPIFreeBuffer(shared) == S_OK;
+    return good && MAPIFreeBuffer(root) == S_OK &&
+           MAPIFreeBuffer(root) == (ULONG)MAPI_E_INVALID_PARAMETER;
+}
+
+static void forks(void)
+{
+    pthread_t threads[3];
+    void *shared = root_of(40);
+    __atomic_store_n(&stop, 0, __ATOMIC_RELEASE);
+    for (size_t i = 0; i < COUNT(threads); i++) {
+        assert_int_equal(pthread_create(&threads[i], NULL, keep_busy, NULL), 0);
+    }
+    for (int round = 0; round < 8; round++) {
+        int outcome = 1;
+        const pid_t child = fork();
+        if (child == 0) {
+            alarm(60);
+            _exit(child_goes_on(shared) ? 0 : 1);
+        }
+        assert_true(child > 0);
+        assert_int_equal(waitpid(child, &outcome, 0), child);
+        assert_int_equal(outcome, 0);
+    }
+    __atomic_store_n(&stop, 1, __ATOMIC_RELEASE);
+    for (size_t i = 0; i < COUNT(threads); i++) {
+        pthread_join(threads[i], NULL);
+    }
+    assert_int_equal(MAPIFreeBuffer(shared), S_OK);
+}
+
+static void mapi__the_child_of_a_fork_goes_on(void **state)
+{
+    (void)state;
+    choose("default");
+    forks();
+    assert_int_equal(hm_mapi_close(NULL, NULL), HM_OK);
+    choose("debug");
+    forks();
+}
+
+/* A malloc that needs help to know its blocks, for MAPI and for task memory: a fork takes its lock once. */
+static void mapi__shares_its_malloc_across_a_fork(void **state)
+{
+    fake_malloc fake;
+    (void)state;
+    fake_malloc_init(&fake, 0);
+    assert_int_equal(HM_OK, hm_mapi_set_malloc(&fake.base, NULL));
+    void *first = root_of(8);
+    assert_int_equal(HM_OK, hm_ole_set_malloc(hm_mapi_malloc(), NULL));
+    hm_ole_free(hm_ole_alloc(8));
+    forks();
+    assert_int_equal(MAPIFreeBuffer(first), S_OK);
+    assert_int_equal(HM_OK, hm_ole_close(NULL, NULL));
+    assert_int_equal(HM_OK, hm_mapi_close(NULL, NULL));
+    fake_malloc_fini(&fake);
 }
 
 /* A scenario that uses everything, told which request to refuse; the answer is whether none was. */
@@ -367,6 +494,9 @@ int main(void)
         CASE(mapi__reallocates),
         CASE(mapi__buffers_and_the_malloc),
         CASE(mapi__rows_that_lie),
+        CASE(mapi__strangers_are_reported),
+        CASE(mapi__the_child_of_a_fork_goes_on),
+        CASE(mapi__shares_its_malloc_across_a_fork),
         CASE(mapi__out_of_memory_at_every_step),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
