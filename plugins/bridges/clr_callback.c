@@ -86,8 +86,9 @@ static const ICLRMemoryNotificationCallbackVtbl callback_vtbl = {
 hm__clr_callback *hm__clr_callback_take(IHostMemoryManager *manager)
 {
     const hm_core *core = hm_core_table();
-    if (!__atomic_exchange_n(&fork_known, 1, __ATOMIC_RELAXED)) {
-        core->at_fork(&fork_hooks);
+    if (!__atomic_load_n(&fork_known, __ATOMIC_ACQUIRE)) {
+        core->at_fork(&fork_hooks); /* twice is once */
+        __atomic_store_n(&fork_known, 1, __ATOMIC_RELEASE);
     }
     core->lock(&list_lock);
     hm__clr_callback *c = list;

@@ -45,8 +45,9 @@ static hm_fork_hooks fork_hooks = {.size = sizeof fork_hooks,
 static void list_add(clr_malloc *c)
 {
     const hm_core *core = hm_core_table();
-    if (!__atomic_exchange_n(&fork_known, 1, __ATOMIC_RELAXED)) {
-        core->at_fork(&fork_hooks);
+    if (!__atomic_load_n(&fork_known, __ATOMIC_ACQUIRE)) {
+        core->at_fork(&fork_hooks); /* twice is once */
+        __atomic_store_n(&fork_known, 1, __ATOMIC_RELEASE);
     }
     core->lock(&list_lock);
     c->next = list;
