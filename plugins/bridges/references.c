@@ -25,6 +25,14 @@ static ULONG references(IUnknown *object)
     return object->lpVtbl->Release(object);
 }
 
+/* After a wrong answer: as many as it says it still has of ours go back, and no more, or it would be gone. */
+static void give_back(IUnknown *object, ULONG is, ULONG had, ULONG taken)
+{
+    while (taken-- > 0 && is > had) {
+        is = object->lpVtbl->Release(object);
+    }
+}
+
 static hm_status check_counts(const hm_references *e, ULONG had, hm_error *err)
 {
     const int constant = e->add_ref || e->release;
@@ -33,6 +41,7 @@ static hm_status check_counts(const hm_references *e, ULONG had, hm_error *err)
         const ULONG should = constant ? e->add_ref : had + i;
         const ULONG is = object->lpVtbl->AddRef(object);
         if (is != should) {
+            give_back(object, is, constant ? 0 : had, i);
             return wrong(err, "AddRef answers", is, should);
         }
     }
@@ -40,6 +49,7 @@ static hm_status check_counts(const hm_references *e, ULONG had, hm_error *err)
         const ULONG should = constant ? e->release : had + i - 1;
         const ULONG is = object->lpVtbl->Release(object);
         if (is != should) {
+            give_back(object, is, constant ? 0 : had, i - 1);
             return wrong(err, "Release answers", is, should);
         }
     }
@@ -101,6 +111,9 @@ static hm_status check_stranger(IUnknown *object, hm_error *err)
     void *answer = P0;
     const HRESULT result = object->lpVtbl->QueryInterface(object, &stranger, &answer);
     if (result != E_NOINTERFACE || answer) {
+        if (result == S_OK && answer && answer != P0) {
+            ((IUnknown *)answer)->lpVtbl->Release(answer);
+        }
         return hm_error_set(err, HM_E_INVALID, WHERE,
                             "QueryInterface of a stranger's answers 0x%x%s, expected "
                             "E_NOINTERFACE and NULL",

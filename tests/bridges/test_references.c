@@ -186,12 +186,14 @@ enum {
 static int mistake;
 static ULONG count;
 static uint32_t asked;
+static int held; /* by who asked for references and who gave them back */
 
 static HRESULT STDMETHODCALLTYPE wrong_query(IUnknown *self, REFIID riid, void **object);
 
 static ULONG STDMETHODCALLTYPE wrong_add_ref(IUnknown *self)
 {
     (void)self;
+    held++;
     count += mistake == ADDS_TWO ? 2 : 1;
     return count;
 }
@@ -199,6 +201,7 @@ static ULONG STDMETHODCALLTYPE wrong_add_ref(IUnknown *self)
 static ULONG STDMETHODCALLTYPE wrong_release(IUnknown *self)
 {
     (void)self;
+    held--;
     return mistake == KEEPS_COUNT ? count : --count;
 }
 
@@ -220,6 +223,7 @@ static HRESULT STDMETHODCALLTYPE wrong_query(IUnknown *self, REFIID riid, void *
         return E_NOINTERFACE;
     }
     *object = &faces[mistake == HAS_TWO_FACES ? ++asked % 2 : 0];
+    held++;
     count += mistake == ADDS_NOTHING_ON_QUERY ? 0 : mistake == ADDS_TWO_ON_QUERY ? 2 : 1;
     return S_OK;
 }
@@ -250,7 +254,11 @@ static void references__check_sees_each_mistake(void **state)
         hm_error err = {HM_OK, 0, "", ""};
         mistake = cases[i].mistake;
         count = 100;
+        held = 0;
         const hm_status status = hm_references_check(&expected, &err);
+        if (held != 0) {
+            fail_msg("mistake %d: the check keeps %d references", mistake, held);
+        }
         if (strncmp(err.what, cases[i].what, strlen(cases[i].what)) != 0 ||
             status != (cases[i].mistake ? HM_E_INVALID : HM_OK)) {
             fail_msg("mistake %d: says '%s'", cases[i].mistake, err.what);
