@@ -2,6 +2,8 @@
 /* Cases 137 to 149: how memory stands, what the runtime does about it, address space, and values. */
 #include "clr_world.h"
 
+#include <hostmalloc/bridges/mapi.h>
+
 typedef struct running {
     sim_clr clr;
     clr_recorder r;
@@ -151,6 +153,7 @@ static void callback_identity(const contract *self)
     CHECK_EQ(ICLRMemoryNotificationCallback_QueryInterface(
                  callback, &hm_clr_iid_host_malloc, &object),
              E_NOINTERFACE);
+    CHECK_PTR(object, P0); /* untouched */
     CHECK_EQ(ICLRMemoryNotificationCallback_AddRef(callback), 1);
     CHECK_EQ(ICLRMemoryNotificationCallback_Release(callback), 1);
     CHECK_EQ(ICLRMemoryNotificationCallback_Release(callback), 1);
@@ -277,6 +280,16 @@ static void values(const contract *self)
                  {CO_E_NOTINITIALIZED, 0x800401f0u},
                  {CO_E_OBJNOTREG, 0x800401fbu},
                  {CO_E_OBJISREG, 0x800401fcu},
+                 {hrSuccess, 0},
+                 {MAPI_E_INTERFACE_NOT_SUPPORTED, 0x80004002u},
+                 {MAPI_E_CALL_FAILED, 0x80004005u},
+                 {MAPI_E_NO_ACCESS, 0x80070005u},
+                 {MAPI_E_NOT_ENOUGH_MEMORY, 0x8007000eu},
+                 {MAPI_E_INVALID_PARAMETER, 0x80070057u},
+                 {MAPI_E_NO_SUPPORT, 0x80040102u},
+                 {MAPI_E_NOT_ENOUGH_RESOURCES, 0x8004010eu},
+                 {MAPI_E_NOT_INITIALIZED, 0x80040605u},
+                 {MAPI_W_ERRORS_RETURNED, 0x00040380u},
                  {HOST_E_DEADLOCK, 0x80131020u},
                  {HOST_E_INTERRUPTED, 0x80131021u},
                  {HOST_E_INVALIDOPERATION, 0x80131022u},

@@ -154,6 +154,7 @@ manager_register(IHostMemoryManager *self, ICLRMemoryNotificationCallback *callb
 {
     clr_recorder *r = of_manager(self);
     r->registrations++;
+    r->creates_before_registration = r->creates;
     r->callback = callback; /* without a reference, as hosts do */
     return r->registration;
 }

@@ -31,6 +31,7 @@ typedef struct clr_recorder {
     int creates;
     DWORD create_type;
     int registrations;
+    int creates_before_registration;
     ICLRMemoryNotificationCallback *callback;
     int allocs;
     SIZE_T bytes;

@@ -136,6 +136,7 @@ static void one_registration(const contract *self)
         w.r.registration = answers[i];
         CHECK_EQ(SET(&w.clr, &w.r.control), S_OK);
         CHECK_EQ(w.r.registrations, 1);
+        CHECK_EQ(w.r.creates_before_registration, 1);
         CHECK_PTR(w.r.callback, &w.clr.callback);
         CHECK_PTR(w.clr.manager, &w.r.manager);
     }
@@ -241,16 +242,48 @@ static void refuses_unknown(const contract *self)
 #define SLOT(table, member) (offsetof(table, member) / sizeof(void *))
 #define SLOTS(table)        (sizeof(table) / sizeof(void *))
 
+#define UNKNOWN_FIRST(table)                  \
+    CHECK_EQ(SLOT(table, QueryInterface), 0); \
+    CHECK_EQ(SLOT(table, AddRef), 1);         \
+    CHECK_EQ(SLOT(table, Release), 2)
+
+static void slots_of_task_memory(void)
+{
+    CHECK_EQ(SLOTS(IMallocVtbl), 9);
+    UNKNOWN_FIRST(IMallocVtbl);
+    CHECK_EQ(SLOT(IMallocVtbl, Alloc), 3);
+    CHECK_EQ(SLOT(IMallocVtbl, Realloc), 4);
+    CHECK_EQ(SLOT(IMallocVtbl, Free), 5);
+    CHECK_EQ(SLOT(IMallocVtbl, GetSize), 6);
+    CHECK_EQ(SLOT(IMallocVtbl, DidAlloc), 7);
+    CHECK_EQ(SLOT(IMallocVtbl, HeapMinimize), 8);
+    CHECK_EQ(SLOTS(IMallocSpyVtbl), 15);
+    UNKNOWN_FIRST(IMallocSpyVtbl);
+    CHECK_EQ(SLOT(IMallocSpyVtbl, PreAlloc), 3);
+    CHECK_EQ(SLOT(IMallocSpyVtbl, PostAlloc), 4);
+    CHECK_EQ(SLOT(IMallocSpyVtbl, PreFree), 5);
+    CHECK_EQ(SLOT(IMallocSpyVtbl, PostFree), 6);
+    CHECK_EQ(SLOT(IMallocSpyVtbl, PreRealloc), 7);
+    CHECK_EQ(SLOT(IMallocSpyVtbl, PostRealloc), 8);
+    CHECK_EQ(SLOT(IMallocSpyVtbl, PreGetSize), 9);
+    CHECK_EQ(SLOT(IMallocSpyVtbl, PostGetSize), 10);
+    CHECK_EQ(SLOT(IMallocSpyVtbl, PreDidAlloc), 11);
+    CHECK_EQ(SLOT(IMallocSpyVtbl, PostDidAlloc), 12);
+    CHECK_EQ(SLOT(IMallocSpyVtbl, PreHeapMinimize), 13);
+    CHECK_EQ(SLOT(IMallocSpyVtbl, PostHeapMinimize), 14);
+}
+
 static void slots_in_order(const contract *self)
 {
     (void)self;
+    slots_of_task_memory();
     CHECK_EQ(SLOTS(IHostMallocVtbl), 6);
-    CHECK_EQ(SLOT(IHostMallocVtbl, Release), 2);
+    UNKNOWN_FIRST(IHostMallocVtbl);
     CHECK_EQ(SLOT(IHostMallocVtbl, Alloc), 3);
     CHECK_EQ(SLOT(IHostMallocVtbl, DebugAlloc), 4);
     CHECK_EQ(SLOT(IHostMallocVtbl, Free), 5);
     CHECK_EQ(SLOTS(IHostMemoryManagerVtbl), 13);
-    CHECK_EQ(SLOT(IHostMemoryManagerVtbl, Release), 2);
+    UNKNOWN_FIRST(IHostMemoryManagerVtbl);
     CHECK_EQ(SLOT(IHostMemoryManagerVtbl, CreateMalloc), 3);
     CHECK_EQ(SLOT(IHostMemoryManagerVtbl, VirtualAlloc), 4);
     CHECK_EQ(SLOT(IHostMemoryManagerVtbl, VirtualFree), 5);
@@ -262,17 +295,14 @@ static void slots_in_order(const contract *self)
     CHECK_EQ(SLOT(IHostMemoryManagerVtbl, AcquiredVirtualAddressSpace), 11);
     CHECK_EQ(SLOT(IHostMemoryManagerVtbl, ReleasedVirtualAddressSpace), 12);
     CHECK_EQ(SLOTS(ICLRMemoryNotificationCallbackVtbl), 4);
+    UNKNOWN_FIRST(ICLRMemoryNotificationCallbackVtbl);
     CHECK_EQ(SLOT(ICLRMemoryNotificationCallbackVtbl, OnMemoryNotification), 3);
     CHECK_EQ(SLOTS(IHostControlVtbl), 5);
+    UNKNOWN_FIRST(IHostControlVtbl);
     CHECK_EQ(SLOT(IHostControlVtbl, GetHostManager), 3);
     CHECK_EQ(SLOT(IHostControlVtbl, SetAppDomainManager), 4);
-    CHECK_EQ(SLOTS(IMallocVtbl), 9);
-    CHECK_EQ(SLOT(IMallocVtbl, Alloc), 3);
-    CHECK_EQ(SLOT(IMallocVtbl, HeapMinimize), 8);
-    CHECK_EQ(SLOTS(IMallocSpyVtbl), 15);
-    CHECK_EQ(SLOT(IMallocSpyVtbl, PreAlloc), 3);
-    CHECK_EQ(SLOT(IMallocSpyVtbl, PostHeapMinimize), 14);
     CHECK_EQ(SLOTS(ICLRRuntimeHostVtbl), 12);
+    UNKNOWN_FIRST(ICLRRuntimeHostVtbl);
     CHECK_EQ(SLOT(ICLRRuntimeHostVtbl, Start), 3);
     CHECK_EQ(SLOT(ICLRRuntimeHostVtbl, Stop), 4);
     CHECK_EQ(SLOT(ICLRRuntimeHostVtbl, SetHostControl), 5);

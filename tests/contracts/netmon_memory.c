@@ -79,7 +79,7 @@ static void resizes(const contract *self)
         REQUIRE(block != NULL);
         CHECK_EQ(error, NMERR_SUCCESS);
         CHECK_EQ(ExpertMemorySize(netmon_key, block), sizes[i]);
-        for (int at = 0; at < 50; at++) {
+        for (SIZE_T at = 0; at < sizes[i] && at < 100; at++) {
             CHECK_EQ(block[at], at);
         }
         give(block);
