@@ -118,15 +118,28 @@ void *hm_client_alloc(hm_client_key key, size_t bytes, hm_site *site, hm_status 
     return c ? take(c, bytes, site, status) : answer(status, HM_E_NOT_FOUND, NULL);
 }
 
-/* Not a live block of this client: a checking host has more to say. Leaves c. */
-static hm_status judge_stranger(hm__client *c, void *block, hm_site *site)
+/* What a checking host says of a resize that it refuses. */
+static hm_status judge_resize(hm_malloc *m, void *block, size_t bytes, hm_site *site)
+{
+    hm_block seen;
+    const int freed =
+        hm_describe(m, block, &seen) == HM_OK && seen.state == HM_BLOCK_FREED;
+    (void)hm_realloc_at(m, block, HM_SIZE_UNKNOWN, bytes, HM_LEVEL_CURRENT, site);
+    return freed ? HM_E_FREED : HM_E_NOT_OWNED;
+}
+
+/* Not a live block of this client, to be freed, or resized to *bytes: a checking host has more to say. Leaves c. */
+static hm_status
+judge_stranger(hm__client *c, void *block, const size_t *bytes, hm_site *site)
 {
     hm_status status = HM_E_NOT_OWNED;
     hm_malloc *const m = c->malloc_object;
     if (m->flags & HM_MALLOC_DEBUG) {
         host_begin(c);
-        const int live = hm_owns(m, block) == 1; /* not this client's mistake to undo */
-        status = live ? HM_E_NOT_OWNED : hm_free_at(m, block, HM_SIZE_UNKNOWN, 0, site);
+        if (hm_owns(m, block) != 1) { /* else not this client's mistake to undo */
+            status = bytes ? judge_resize(m, block, *bytes, site)
+                           : hm_free_at(m, block, HM_SIZE_UNKNOWN, 0, site);
+        }
         host_end(c);
     }
     hm__client_leave(c);
@@ -203,7 +216,7 @@ void *hm_client_realloc(
     }
     hm__client_block *const b = hm__client_blocks_take(&c->blocks, block);
     if (!b) {
-        return answer(status, judge_stranger(c, block, site), NULL);
+        return answer(status, judge_stranger(c, block, &bytes, site), NULL);
     }
     return move(c, b, bytes, site, status);
 }
@@ -220,7 +233,7 @@ hm_status hm_client_free(hm_client_key key, void *block, hm_site *site)
     }
     hm__client_block *const b = hm__client_blocks_take(&c->blocks, block);
     if (!b) {
-        return judge_stranger(c, block, site);
+        return judge_stranger(c, block, NULL, site);
     }
     c->stats.live_blocks--;
     c->stats.live_bytes -= b->bytes;

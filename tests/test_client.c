@@ -2,7 +2,9 @@
 /* Clients: keys, budgets, whose block is whose, and that nothing stays behind. */
 #include "toy_runtime.h"
 
+#include <fcntl.h>
 #include <hostmalloc/client.h>
+#include <hostmalloc/debug.h>
 #include <pthread.h>
 #include <string.h>
 #include <sys/wait.h>
@@ -339,6 +341,49 @@ static void client__strangers_are_answered(void **state)
         close_client(other);
         go_back();
     }
+}
+
+static char told[64];
+
+static void hear(void *context, const hm_debug_finding *finding)
+{
+    (void)context;
+    told[0] = 0;
+    strncat(told, finding->kind, sizeof told - 1);
+}
+
+/* A checking host says what was tried: a free or a resize. */
+static void client__strangers_are_named(void **state)
+{
+    hm_status status = HM_OK;
+    (void)state;
+    go_to("debug");
+    const hm_client_key key = open_client("mine", 0);
+    char *p = hm_client_alloc(key, 64, NULL, NULL);
+    char *freed = hm_client_alloc(key, 64, NULL, NULL);
+    assert_true(p && freed);
+    assert_int_equal(HM_OK, hm_client_free(key, freed, NULL));
+    hm_debug *debug = hm_debug_of_malloc(hm_client_malloc(key));
+    assert_int_equal(HM_OK, hm_debug_on_finding(debug, hear, NULL));
+    const int errors = dup(2);
+    const int nowhere = open("/dev/null", O_WRONLY);
+    dup2(nowhere, 2);
+    const hm_status twice = hm_client_free(key, freed, NULL);
+    CHECK_ROW(told, twice == HM_E_FREED && strcmp(told, "double free") == 0);
+    assert_null(hm_client_realloc(key, freed, 8, NULL, &status));
+    CHECK_ROW(told,
+              status == HM_E_FREED && strcmp(told, "realloc of a freed block") == 0);
+    assert_null(hm_client_realloc(key, p + 16, 8, NULL, &status));
+    CHECK_ROW(told, status == HM_E_NOT_OWNED &&
+                        strcmp(told, "realloc of an address inside a block") == 0);
+    dup2(errors, 2);
+    close(nowhere);
+    close(errors);
+    assert_int_equal(HM_OK, hm_debug_on_finding(debug, NULL, NULL));
+    assert_int_equal(1, live(key));
+    assert_int_equal(HM_OK, hm_client_free(key, p, NULL));
+    close_client(key);
+    go_back();
 }
 
 /* A client that is too late is none, though its host made it a malloc. */
@@ -717,6 +762,7 @@ int main(void)
         CLIENT_CASE(client__refuses_nonsense),
         CLIENT_CASE(client__unknown_keys_are_answered),
         CLIENT_CASE(client__strangers_are_answered),
+        CLIENT_CASE(client__strangers_are_named),
         CLIENT_CASE(client__opened_while_its_runtime_closes),
         CLIENT_CASE(client__budgets_hold),
         CLIENT_CASE(client__reclaims_everything),
