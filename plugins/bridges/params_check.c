@@ -20,6 +20,8 @@ typedef struct state {
     hm_error *err;
 } state;
 
+static const hm_fault_rule no_faults = {.size = sizeof no_faults, .any_level = 1};
+
 static int count_block(void *context, const hm_block *block)
 {
     (void)block;
@@ -135,14 +137,13 @@ static hm_status check_call(state *s, int *over)
     copy_contents(s);
     s->live = live_blocks(one);
     const hm_fault_rule rule = {.size = sizeof rule, .any_level = 1, .at = number};
-    const hm_fault_rule none = {.size = sizeof none, .any_level = 1};
     hm_status status = hm_fault_set(one->host, &rule);
     if (status != HM_OK) {
-        return hm_error_set(s->err, status, WHERE, "no fault layer in the host");
+        return hm_error_set(s->err, status, WHERE, "no faults can be set");
     }
     const HRESULT result = one->call(one->context);
     (void)hm_fault_counted(one->host, &count);
-    (void)hm_fault_set(one->host, &none);
+    (void)hm_fault_set(one->host, &no_faults);
     *over = count.failed == 0;
     if (*over) {
         s->refused = 0;
@@ -176,6 +177,13 @@ static hm_status check_case(const hm_params_case *one, hm_error *err)
                                 (unsigned)i);
         }
     }
+    /* Before anything is prepared: blocks that nobody counts would all be there. */
+    uint64_t live = 0;
+    const hm_status status = hm_walk(one->memory, count_block, &live);
+    if (status != HM_OK || !(one->memory->flags & HM_MALLOC_EXACT)) {
+        return hm_error_set(err, status == HM_OK ? HM_E_UNSUPPORTED : status, WHERE,
+                            "the malloc does not know its blocks");
+    }
     return HM_OK;
 }
 
@@ -198,6 +206,10 @@ hm_status hm_params_check(const hm_params_case *one, uint64_t *refused, hm_error
     if (s.before && s.copies) {
         int over = 0;
         s.idle = live_blocks(one);
+        status = hm_fault_set(one->host, &no_faults); /* before anything is prepared */
+        if (status != HM_OK) {
+            hm_error_set(err, status, WHERE, "no fault layer in the host");
+        }
         while (status == HM_OK && !over) {
             s.refused = ++n;
             status = check_call(&s, &over);

@@ -293,6 +293,13 @@ static void params__check_refuses_nonsense(void **state)
     broken[0] = complete;
     broken[0].host = bare;
     assert_int_equal(HM_E_NOT_FOUND, hm_params_check(&broken[0], NULL, &err));
+    hm_malloc *forgetful;
+    assert_int_equal(HM_OK, hm_host_create_malloc(bare, "params", 0, &forgetful, NULL));
+    broken[0] = complete;
+    broken[0].memory = forgetful; /* keeps no list */
+    assert_int_equal(HM_E_UNSUPPORTED, hm_params_check(&broken[0], NULL, &err));
+    assert_string_equal("the malloc does not know its blocks", err.what);
+    hm_malloc_release(forgetful);
     hm_host_release(bare);
     for (uint64_t n = 1; n <= 2; n++) {
         const size_t before = hm__memory_in_use();

@@ -123,7 +123,7 @@ HRESULT hm_params_end(hm_params *p, HRESULT result);
  * parameters each time.
  * @param[out] refused how many were; NULL allowed
  * @return HM_OK; HM_E_INVALID with what is wrong in @p err: 'allocation 2 refused: "name" is not NULL'; HM_E_NOT_FOUND
- *         without a fault layer; HM_E_NOMEM
+ *         without a fault layer; HM_E_UNSUPPORTED for a malloc that does not list its blocks; HM_E_NOMEM
  * @threads distinct: nobody else allocates from the host
  */
 hm_status hm_params_check(const hm_params_case *one, uint64_t *refused, hm_error *err);
