@@ -4,7 +4,7 @@
  * Built as a module, because a libmimalloc.so that was built to override (Debian's is) defines malloc: linked to
  * a program it would replace libc's for the whole process. The core opens modules with RTLD_LOCAL, so its
  * malloc never enters the global scope. With HOSTMALLOC_MIMALLOC_BUILTIN the same source becomes a built-in
- * host, for a static mimalloc that was built without override.
+ * host, beside a mimalloc that is compiled in without override.
  *
  * Plain objects use the calling thread's default heap, and their slots end in a jump to mimalloc. One-thread
  * objects come to own a heap (mimalloc_heap.c). Objects that must know their blocks (scoped, exact, limited)
@@ -21,7 +21,7 @@ typedef struct mi_host {
 const hm_core *hm__mimalloc_core;
 
 static hm_host_vtbl host_vtbl;
-static hm_malloc_vtbl plain_vtbl;
+PLAIN hm_malloc_vtbl plain_vtbl;
 static hm_malloc_vtbl closed_vtbl;
 static const hm_malloc_vtbl *one_thread_vtbl;
 
@@ -49,7 +49,7 @@ __attribute__((noinline, cold)) static void *tiny_alloc(void)
     return taken(mi_malloc(SMALLEST));
 }
 
-static void *plain_alloc(hm_malloc *self, size_t size, hm_level level)
+PLAIN void *plain_alloc(hm_malloc *self, size_t size, hm_level level)
 {
     (void)self, (void)level;
     return size < SMALLEST ? tiny_alloc() : taken(mi_malloc(size));
@@ -58,13 +58,13 @@ static void *plain_alloc(hm_malloc *self, size_t size, hm_level level)
 /* Keeping errno here would cost the jump, and that is 12 to 20 % of a pair. mimalloc's free makes system calls
    only when it gives whole ranges back, and these change errno only where they fail: on memory locked by
    mlockall, or at the system's limit of mappings. The slots below that do not end in a jump keep it always. */
-static void plain_free(hm_malloc *self, void *block)
+PLAIN void plain_free(hm_malloc *self, void *block)
 {
     (void)self;
     give(block);
 }
 
-static void plain_free_sized(hm_malloc *self, void *block, size_t size)
+PLAIN void plain_free_sized(hm_malloc *self, void *block, size_t size)
 {
     (void)self, (void)size;
     give(block);
@@ -283,6 +283,7 @@ hm_module_describe(const hm_core *core, const hm_host_info *const **list, size_t
     }
     if (!hm__mimalloc_core) {
         hm__mimalloc_core = core;
+        MIMALLOC_START();
         version_write(mi_version());
         tables_fill(core);
     }

@@ -8,6 +8,22 @@
 
 #include <mimalloc.h>
 
+/* Built in, the plain objects' table and pair have names of their own, by which a program may call them
+   (hostmalloc/mimalloc.h). mimalloc's key of the thread's exit must be older than ours, which a constructor that runs
+   before its own would turn round. */
+#ifdef HOSTMALLOC_MIMALLOC_BUILTIN
+#include <hostmalloc/mimalloc.h>
+#define PLAIN
+#define plain_vtbl       hm_mimalloc_slots
+#define plain_alloc      hm_mimalloc_alloc
+#define plain_free       hm_mimalloc_free
+#define plain_free_sized hm_mimalloc_free_sized
+#define MIMALLOC_START() mi_process_init()
+#else
+#define PLAIN            static
+#define MIMALLOC_START() ((void)0)
+#endif
+
 /* MI_MALLOC_VERSION is 209 for 2.0.9 and 30403 for 3.4.3. From 3.2.6 on a heap belongs to no thread, looks its
    part of the calling thread up at each call, and costs a quarter MiB: nothing is won by owning one. */
 #define HEAPS_BY_THREAD \

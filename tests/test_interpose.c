@@ -147,19 +147,37 @@ static void interpose__blocks_of_default_are_libcs(void **state)
 }
 
 #ifdef HM_TEST_MIMALLOC
-static void interpose__mimalloc_knows_its_own_blocks_only(void **state)
+typedef _Bool is_owned_fn(const void *block); /* mi_check_owned: by this thread's heap */
+
+#ifdef HM_TEST_MIMALLOC_BUILTIN
+is_owned_fn mi_check_owned;
+
+static is_owned_fn *find_mi_check_owned(void)
 {
-    (void)state;
+    return mi_check_owned;
+}
+#else
+static is_owned_fn *find_mi_check_owned(void)
+{
     char path[4096];
     const char *folder = getenv("HOSTMALLOC_PLUGIN_PATH");
     assert_non_null(folder);
     snprintf(path, sizeof path, "%s/hm_host_mimalloc.so", folder);
     void *module = dlopen(path, RTLD_NOW | RTLD_LOCAL | RTLD_NOLOAD);
     assert_non_null(module);
-    void *symbol = dlsym(module, "mi_check_owned"); /* by this thread's heap */
+    void *symbol = dlsym(module, "mi_check_owned");
     assert_non_null(symbol);
-    _Bool (*is_mimallocs)(const void *);
-    memcpy(&is_mimallocs, &symbol, sizeof symbol);
+    is_owned_fn *found;
+    memcpy(&found, &symbol, sizeof symbol);
+    assert_int_equal(dlclose(module), 0); /* the core keeps it */
+    return found;
+}
+#endif
+
+static void interpose__mimalloc_knows_its_own_blocks_only(void **state)
+{
+    (void)state;
+    is_owned_fn *const is_mimallocs = find_mi_check_owned();
     static const struct {
         const char *spec;
         int want;
@@ -177,7 +195,6 @@ static void interpose__mimalloc_knows_its_own_blocks_only(void **state)
     void *block = malloc(100);
     assert_false(is_mimallocs(block));
     free(block);
-    assert_int_equal(dlclose(module), 0);
 }
 #endif
 
