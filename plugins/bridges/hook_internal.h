@@ -62,6 +62,19 @@ static inline hm_site *hm__hook_site(hm__hook *hook, hm_site *own, void *caller)
     return hm__hook_note(hook, site);
 }
 
+/* Where the runtime tells a line. Only hosts that want lines pay for looking one up; the first one is looked up for
+   verify in any case. */
+static inline hm_site *
+hm__hook_line(hm__hook *hook, const char *file, int line, hm_site *own, void *caller)
+{
+    if (!(hook->m->flags & HM_MALLOC_DEBUG) &&
+        __atomic_load_n(&hook->first, __ATOMIC_RELAXED)) {
+        return NULL;
+    }
+    hm_site *const site = hm_site_intern(file, NULL, line > 0 ? (uint32_t)line : 0);
+    return site ? hm__hook_note(hook, site) : hm__hook_site(hook, own, caller);
+}
+
 /* A block that a checking malloc never gave stays with whoever did: the hook came too late for it. */
 static inline void hm__hook_free(hm__hook *hook, void *block, hm_site *site)
 {

@@ -19,24 +19,13 @@ static hm__hook hook = {.name = "openssl", .where = "bridge:openssl"};
 static hm_site block_site = {"openssl:block", NULL, 0, 0};
 static get_function *get;
 
-/* Only hosts that want lines pay for looking one up; the first one is looked up for verify in any case. */
-static inline hm_site *site_of(const char *file, int line, void *caller)
-{
-    hm_site *site;
-    if (!(hook.m->flags & HM_MALLOC_DEBUG) &&
-        __atomic_load_n(&hook.first, __ATOMIC_RELAXED)) {
-        return NULL;
-    }
-    site = hm_site_intern(file, NULL, line > 0 ? (uint32_t)line : 0);
-    return site ? hm__hook_note(&hook, site) : hm__hook_site(&hook, &block_site, caller);
-}
-
 static void *take(size_t size, const char *file, int line)
 {
     if (size == 0) {
         return NULL;
     }
-    return hm_alloc_at(hook.m, size, HM_LEVEL_CURRENT, site_of(file, line, HM__CALLER()));
+    return hm_alloc_at(hook.m, size, HM_LEVEL_CURRENT,
+                       hm__hook_line(&hook, file, line, &block_site, HM__CALLER()));
 }
 
 static void give_back(void *block, const char *file, int line)
@@ -59,7 +48,7 @@ static void *resize(void *block, size_t size, const char *file, int line)
         return NULL;
     }
     return hm_realloc_at(hook.m, block, HM_SIZE_UNKNOWN, size, HM_LEVEL_CURRENT,
-                         site_of(file, line, HM__CALLER()));
+                         hm__hook_line(&hook, file, line, &block_site, HM__CALLER()));
 }
 
 static hm_status install(const hm_bridge_opts *opts, hm_error *err)
