@@ -14,7 +14,7 @@
 
 #define SCHEMA   1
 #define TEXT_MAX 1000 /* characters of one name */
-#define LINE_MAX 3500 /* sent when a line may not fit any more */
+#define ROOM_MAX 1024 /* what may follow before the text is looked at again */
 
 typedef struct writer {
     debug_text text;
@@ -27,24 +27,36 @@ static void put(writer *w, const char *text)
     hm__debug_put(&w->text, text);
 }
 
+/* A line may be longer than the text has room for. */
+static void make_room(writer *w)
+{
+    if (w->text.length > sizeof(w->text.text) - ROOM_MAX) {
+        hm__debug_text_send(&w->text, w->fd);
+    }
+}
+
+/* Names are whatever the program said, and may have been cut inside a character: JSON is UTF-8 all the same. */
 static void put_quoted(writer *w, const char *text)
 {
     static const char hex[] = "0123456789abcdef";
     put(w, "\"");
-    for (size_t i = 0; text[i] && i < TEXT_MAX; i++) {
+    for (size_t i = 0; text[i] && i < TEXT_MAX;) {
         const unsigned char c = (unsigned char)text[i];
-        char piece[8] = {(char)c, '\0'};
+        const size_t bytes = hm__debug_character(text + i);
+        char piece[8] = {'?', '\0'};
         if (c == '"' || c == '\\') {
             piece[0] = '\\';
             piece[1] = (char)c;
-            piece[2] = '\0';
         } else if (c < 0x20) {
             memcpy(piece, "\\u00", 4);
             piece[4] = hex[c >> 4];
             piece[5] = hex[c & 15];
-            piece[6] = '\0';
+        } else if (bytes) {
+            memcpy(piece, text + i, bytes);
         }
         put(w, piece);
+        make_room(w);
+        i += bytes ? bytes : 1;
     }
     put(w, "\"");
 }
@@ -76,9 +88,7 @@ static void end(writer *w)
 {
     put(w, "}\n");
     w->lines++;
-    if (w->text.length > sizeof(w->text.text) - LINE_MAX) {
-        hm__debug_text_send(&w->text, w->fd);
-    }
+    make_room(w);
 }
 
 static void put_site(writer *w, const hm_site *site)
@@ -184,9 +194,7 @@ static int write_stack(void *context, const debug_stack *stack)
     for (uint32_t i = 0; i < stack->count; i++) {
         put(w, i ? "," : "");
         put_quoted(w, hm__debug_frame_text(stack->frames[i], text, sizeof(text)));
-        if (w->text.length > sizeof(w->text.text) - LINE_MAX) {
-            hm__debug_text_send(&w->text, w->fd);
-        }
+        make_room(w);
     }
     put(w, "]");
     put_member(w, "live_blocks", stack->live_blocks);

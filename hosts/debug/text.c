@@ -27,6 +27,33 @@ void hm__debug_put(debug_text *t, const char *text)
     }
 }
 
+static int is_within(unsigned char c, unsigned low, unsigned high)
+{
+    return c >= low && c <= high;
+}
+
+size_t hm__debug_character(const char *text)
+{
+    const unsigned char *at = (const unsigned char *)text;
+    const unsigned char c = at[0];
+    if (c < 0x80) {
+        return c != 0;
+    }
+    if (is_within(c, 0xc2, 0xdf)) {
+        return is_within(at[1], 0x80, 0xbf) ? 2 : 0;
+    }
+    if (!is_within(c, 0xe0, 0xf4)) {
+        return 0;
+    }
+    /* Neither longer than need be, nor half of a pair, nor past the last one. */
+    const unsigned low = c == 0xe0 ? 0xa0 : c == 0xf0 ? 0x90 : 0x80;
+    const unsigned high = c == 0xed ? 0x9f : c == 0xf4 ? 0x8f : 0xbf;
+    if (!is_within(at[1], low, high) || !is_within(at[2], 0x80, 0xbf)) {
+        return 0;
+    }
+    return c < 0xf0 ? 3 : is_within(at[3], 0x80, 0xbf) ? 4 : 0;
+}
+
 static size_t digits_of(uint64_t number, unsigned base, char *last_first)
 {
     size_t count = 0;

@@ -29,6 +29,8 @@ void hm__debug_put_count(debug_text *t,
 void hm__debug_put_column(debug_text *t, size_t column);
 /* A number right-aligned to end at a column. */
 void hm__debug_put_right(debug_text *t, uint64_t number, size_t column);
+/* Bytes of the UTF-8 character at the start of a string; 0: its end, or none. */
+size_t hm__debug_character(const char *text);
 void hm__debug_text_send(debug_text *t, int fd); /* and start anew */
 
 #endif

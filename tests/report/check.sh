@@ -172,6 +172,33 @@ head -c 5000 "$work/a.live" >"$work/cut.live"
 code 2 "$hostmalloc" report "$work/cut.live"
 want "a live file that was cut" "$work/err"
 
+# Names may be anything; each format stays what it is.
+HOSTMALLOC="debug:report=$work/text,snapshot=$work/h.jsonl" "$program" hostile || fail "program"
+HOSTMALLOC="debug:report=$work/text,live=$work/h.live" "$program" hostile || fail "program"
+$python3 - "$schema" "$work/h.jsonl" <<'PYTHON' || fail "hostile names"
+import json, sys
+import jsonschema
+schema = json.load(open(sys.argv[1]))
+for line in open(sys.argv[2], "rb").read().split(b"\n")[:-1]:
+    jsonschema.validate(json.loads(line.decode("utf-8")), schema)
+PYTHON
+for file in h.jsonl h.live; do
+    for format in text json sarif; do
+        code 1 "$hostmalloc" report "$work/$file" --format $format
+        iconv -f UTF-8 -t UTF-8 "$work/out" >/dev/null || fail "$format of $file is not UTF-8"
+        [ $format = text ] || $python3 -m json.tool "$work/out" >"$work/tree" || fail "$format of $file"
+    done
+    code 1 "$hostmalloc" report "$work/$file" --format junit
+    xmllint --noout "$work/out" || fail "junit of $file is not XML"
+    code 1 "$hostmalloc" report "$work/$file" --format folded
+    grep -qv '^[^ ]*;[^ ]* [0-9]*$' "$work/out" && { fail "folded of $file"; cat "$work/out"; }
+    code 1 "$hostmalloc" report "$work/$file" --format heaptrack
+    grep -v '^[vXIsitac+-] ' "$work/out" && fail "heaptrack of $file"
+    code 1 "$hostmalloc" report "$work/$file" --format pprof
+    cp "$work/out" "$work/h.pb"
+    HOME="$work" go tool pprof -top "$work/h.pb" >"$work/top" 2>&1 || fail "pprof of $file"
+done
+
 # A file that was cut shows what it has, and says so; one that is none is refused with the place.
 head -c -40 "$work/a.jsonl" >"$work/cut.jsonl"
 code 1 "$hostmalloc" report "$work/cut.jsonl"

@@ -75,6 +75,45 @@ static char *put_escaped(parser *p, char *to)
     return to;
 }
 
+static int is_within(unsigned char c, unsigned low, unsigned high)
+{
+    return c >= low && c <= high;
+}
+
+/* Bytes of a character of more than one; 0: it is none, or one that XML has not. */
+static size_t long_character(const unsigned char *at)
+{
+    const unsigned char c = at[0];
+    if (is_within(c, 0xc2, 0xdf)) {
+        return is_within(at[1], 0x80, 0xbf) ? 2 : 0;
+    }
+    const unsigned low = c == 0xe0 ? 0xa0 : c == 0xf0 ? 0x90 : 0x80;
+    const unsigned high = c == 0xed ? 0x9f : c == 0xf4 ? 0x8f : 0xbf;
+    if (!is_within(c, 0xe0, 0xf4) || !is_within(at[1], low, high) ||
+        !is_within(at[2], 0x80, 0xbf)) {
+        return 0;
+    }
+    if (c < 0xf0) {
+        return c == 0xef && at[1] == 0xbf && at[2] >= 0xbe ? 0 : 3;
+    }
+    return is_within(at[3], 0x80, 0xbf) ? 4 : 0;
+}
+
+void json_clean(char *text)
+{
+    while (*text) {
+        const unsigned char c = (unsigned char)*text;
+        const size_t bytes =
+            c < 0x80 ? 1 : long_character((const unsigned char *)(const void *)text);
+        if (c < 0x20 || c == 0x7f) {
+            *text = ' ';
+        } else if (!bytes) {
+            *text = '?';
+        }
+        text += bytes ? bytes : 1;
+    }
+}
+
 static char *parse_text(parser *p)
 {
     static const char plain[] = "\"\\/bfnrt";
@@ -107,6 +146,7 @@ static char *parse_text(parser *p)
     }
     p->at++;
     *to = '\0';
+    json_clean(text);
     return text;
 }
 

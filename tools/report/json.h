@@ -29,6 +29,10 @@ typedef struct json {
 json *json_parse(const char *text, size_t length, size_t *where);
 void json_free(json *value);
 
+/* What is no UTF-8 becomes '?', as where a name was cut inside a character, and control characters blanks: most formats
+   are made of lines, and XML can say neither. In place; all texts that were parsed are so. */
+void json_clean(char *text);
+
 /* Members of an object; what is not there, or of another kind, reads as 0 or fallback. */
 const json *json_member(const json *object, const char *key);
 uint64_t json_number(const json *object, const char *key);

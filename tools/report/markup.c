@@ -37,8 +37,7 @@ void print_xml_text(FILE *to, const char *text)
             fputs("&quot;", to);
             break;
         default:
-            /* XML 1.0 has no way to say the control characters. */
-            fputc((unsigned char)*text < 0x20 ? ' ' : *text, to);
+            fputc(*text, to);
         }
     }
 }
@@ -113,6 +112,7 @@ static void print_sarif_result(FILE *to, const result *r, int first)
     /* Without the line, so that code that moves is still the same finding. */
     snprintf(fingerprint, sizeof fingerprint, "%.80s:%.200s:%.100s", r->rule, r->file,
              r->function ? r->function : "");
+    json_clean(fingerprint);
     fputs(first ? "\n" : ",\n", to);
     fputs("{\"ruleId\":", to);
     print_json_text(to, r->rule);
@@ -150,6 +150,7 @@ static result finding_result(const json *finding)
              (unsigned long long)json_number(finding, "bytes"),
              json_text(born, "file", "(unknown)"),
              (unsigned long long)json_number(born, "line"));
+    json_clean(r.message);
     return r;
 }
 

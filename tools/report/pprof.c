@@ -184,6 +184,7 @@ void write_pprof(const snapshot *s, FILE *to)
         const site_row *row = &s->sites[i];
         snprintf(place, sizeof place, "%s:%llu", row->file,
                  (unsigned long long)row->line);
+        json_clean(place);
         put_string(&out, row->function ? row->function : place);
         put_string(&out, row->file);
     }

@@ -131,14 +131,29 @@ void write_text(const snapshot *s, FILE *to)
 }
 
 /* One line a site with live bytes: program;file:line bytes. Frames of stacks come root first. */
+static void print_frame(FILE *to, const char *name)
+{
+    for (; *name; name++) {
+        fputc(*name == ';' || *name == ' ' ? '_' : *name, to);
+    }
+}
+
 static void print_frames(FILE *to, const stack_row *row)
 {
     for (size_t i = row->frame_count; i; i--) {
         fputc(';', to);
-        for (const char *c = frame_name(&row->frames[i - 1]); *c; c++) {
-            fputc(*c == ';' || *c == ' ' ? '_' : *c, to);
-        }
+        print_frame(to, frame_name(&row->frames[i - 1]));
     }
+}
+
+static void print_last(FILE *to, const char *file, uint64_t line, uint64_t bytes)
+{
+    fputc(';', to);
+    print_frame(to, file);
+    if (line) {
+        fprintf(to, ":%llu", (unsigned long long)line);
+    }
+    fprintf(to, " %llu\n", (unsigned long long)bytes);
 }
 
 void write_folded(const snapshot *s, FILE *to)
@@ -147,22 +162,21 @@ void write_folded(const snapshot *s, FILE *to)
         const stack_row *row = &s->stacks[i];
         const site_row *site = snapshot_site(s, row->site);
         if (row->count.live_bytes) {
-            fputs(s->program, to);
+            print_frame(to, s->program);
             print_frames(to, row);
-            fputc(';', to);
-            print_place(to, site ? site->file : "(unknown)", site ? site->line : 0);
-            fprintf(to, " %llu\n", (unsigned long long)row->count.live_bytes);
+            print_last(to, site ? site->file : "(unknown)", site ? site->line : 0,
+                       row->count.live_bytes);
         }
     }
     for (size_t i = 0; s->stack_count == 0 && i < s->site_count; i++) {
         const site_row *row = &s->sites[i];
         if (row->count.live_bytes) {
-            fprintf(to, "%s;", s->program);
+            print_frame(to, s->program);
             if (row->function) {
-                fprintf(to, "%s;", row->function);
+                fputc(';', to);
+                print_frame(to, row->function);
             }
-            print_place(to, row->file, row->line);
-            fprintf(to, " %llu\n", (unsigned long long)row->count.live_bytes);
+            print_last(to, row->file, row->line, row->count.live_bytes);
         }
     }
 }
