@@ -68,6 +68,11 @@ hm__client_block *hm__client_blocks_take(hm__client_blocks *set, const void *add
 hm__client_block *hm__client_blocks_take_all(hm__client_blocks *set);
 void hm__client_blocks_free(hm__client_blocks *set);
 
+/* client_memory.c: around calls of its malloc, with c locked before and after, and not in between. */
+void hm__client_host_begin(hm__client *c);
+void hm__client_host_end(hm__client *c);
+hm_block hm__client_block_shown(const hm__client_block *block); /* with c locked */
+
 /* client.c: the client with this key, locked, with a call counted; NULL: there is none. */
 hm__client *hm__client_enter(hm_client_key key);
 /* With it locked: the call is over, and with it the client when that was closed. Unlocks. */

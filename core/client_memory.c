@@ -14,7 +14,7 @@ static void *answer(hm_status *place, hm_status status, void *block)
     return block;
 }
 
-static void host_begin(hm__client *c)
+void hm__client_host_begin(hm__client *c)
 {
     hm__unlock(&c->lock);
     if (c->serial) {
@@ -22,7 +22,7 @@ static void host_begin(hm__client *c)
     }
 }
 
-static void host_end(hm__client *c)
+void hm__client_host_end(hm__client *c)
 {
     if (c->serial) {
         hm__unlock(&c->host_lock);
@@ -87,9 +87,9 @@ static void *take(hm__client *c, size_t bytes, hm_site *site, hm_status *status)
         c->stats.failed++;
         goto refused;
     }
-    host_begin(c);
+    hm__client_host_begin(c);
     address = hm_alloc_at(c->malloc_object, bytes, HM_LEVEL_CURRENT, site);
-    host_end(c);
+    hm__client_host_end(c);
     if (!address || c->closed) {
         c->held -= bytes;
         c->stats.failed++;
@@ -103,9 +103,9 @@ static void *take(hm__client *c, size_t bytes, hm_site *site, hm_status *status)
 refused:;
     const int closed = c->closed != 0;
     if (address) {
-        host_begin(c);
+        hm__client_host_begin(c);
         (void)hm_free_at(c->malloc_object, address, HM_SIZE_UNKNOWN, 0, site);
-        host_end(c);
+        hm__client_host_end(c);
     }
     hm__memory_free(b, sizeof *b);
     hm__client_leave(c);
@@ -135,12 +135,12 @@ judge_stranger(hm__client *c, void *block, const size_t *bytes, hm_site *site)
     hm_status status = HM_E_NOT_OWNED;
     hm_malloc *const m = c->malloc_object;
     if (m->flags & HM_MALLOC_DEBUG) {
-        host_begin(c);
+        hm__client_host_begin(c);
         if (hm_owns(m, block) != 1) { /* else not this client's mistake to undo */
             status = bytes ? judge_resize(m, block, *bytes, site)
                            : hm_free_at(m, block, HM_SIZE_UNKNOWN, 0, site);
         }
-        host_end(c);
+        hm__client_host_end(c);
     }
     hm__client_leave(c);
     return status == HM_OK ? HM_E_NOT_OWNED : status;
@@ -149,9 +149,9 @@ judge_stranger(hm__client *c, void *block, const size_t *bytes, hm_site *site)
 /* A reclaim came while the block was in hand: it goes too, wherever it is now. */
 static void *lose(hm__client *c, hm__client_block *b, void *address, hm_status *status)
 {
-    host_begin(c);
+    hm__client_host_begin(c);
     (void)hm_free_at(c->malloc_object, address, HM_SIZE_UNKNOWN, 0, NULL);
-    host_end(c);
+    hm__client_host_end(c);
     hm__memory_free(b, sizeof *b);
     hm__client_leave(c);
     return answer(status, HM_E_CLOSED, NULL);
@@ -171,10 +171,10 @@ move(hm__client *c, hm__client_block *b, size_t bytes, hm_site *site, hm_status 
     }
     c->moving_blocks++;
     c->moving_bytes += old;
-    host_begin(c);
+    hm__client_host_begin(c);
     void *moved = hm_realloc_at(c->malloc_object, b->address, HM_SIZE_UNKNOWN, bytes,
                                 HM_LEVEL_CURRENT, site);
-    host_end(c);
+    hm__client_host_end(c);
     c->moving_blocks--;
     c->moving_bytes -= old;
     if (c->reclaims != reclaims) {
@@ -238,10 +238,10 @@ hm_status hm_client_free(hm_client_key key, void *block, hm_site *site)
     c->stats.live_blocks--;
     c->stats.live_bytes -= b->bytes;
     c->held -= b->bytes;
-    host_begin(c);
+    hm__client_host_begin(c);
     const hm_status status =
         hm_free_at(c->malloc_object, block, HM_SIZE_UNKNOWN, 0, site);
-    host_end(c);
+    hm__client_host_end(c);
     hm__memory_free(b, sizeof *b); /* before leaving, where a kill may end the thread */
     hm__client_leave(c);
     return status;
@@ -276,6 +276,18 @@ hm_status hm_client_stats(hm_client_key key, hm_stats *out)
     return c ? HM_OK : HM_E_NOT_FOUND;
 }
 
+hm_block hm__client_block_shown(const hm__client_block *b)
+{
+    return (hm_block){.size = sizeof(hm_block),
+                      .address = b->address,
+                      .requested = b->bytes,
+                      .usable = b->bytes,
+                      .site = hm_site_from_id(b->site),
+                      .serial = b->serial,
+                      .thread = b->thread,
+                      .state = HM_BLOCK_LIVE};
+}
+
 hm_status hm_client_walk(hm_client_key key, hm_visit *visit, void *context)
 {
     if (!visit) {
@@ -286,14 +298,7 @@ hm_status hm_client_walk(hm_client_key key, hm_visit *visit, void *context)
         return HM_E_NOT_FOUND;
     }
     for (const hm__client_block *b = c->blocks.newest; b; b = b->older) {
-        const hm_block shown = {.size = sizeof shown,
-                                .address = b->address,
-                                .requested = b->bytes,
-                                .usable = b->bytes,
-                                .site = hm_site_from_id(b->site),
-                                .serial = b->serial,
-                                .thread = b->thread,
-                                .state = HM_BLOCK_LIVE};
+        const hm_block shown = hm__client_block_shown(b);
         if (visit(context, &shown)) {
             break;
         }

@@ -163,6 +163,17 @@ HM_API hm_status hm_client_kill(hm_client_key key);
 HM_API hm_malloc *hm_client_malloc(hm_client_key key);
 
 /**
+ * The client as a malloc, to hand to whatever takes one: a Lua state (bridges/lua.h) made on it is within the client's budget
+ * and reclaimed with it. Any thread may use it at any time; it knows its blocks and counts them; wider alignments than
+ * max_align_t's it refuses. Once the client is
+ * stopped or closed its allocations fail; frees after a reclaim or a close do nothing.
+ * @param[out] out one reference, or NULL; it may outlive the client
+ * @return HM_OK; HM_E_INVALID, HM_E_NOT_FOUND, HM_E_NOMEM
+ * @threads any
+ */
+HM_API hm_status hm_client_as_malloc(hm_client_key key, hm_malloc **out, hm_error *err);
+
+/**
  * Reclaim, and forget the key: from now on it is unknown.
  * @param[out] leaks as hm_client_reclaim()
  * @return HM_OK; HM_E_NOT_FOUND, the second time too; HM_E_STARTED while it runs; HM_E_INVALID
