@@ -150,8 +150,8 @@ HM_API hm_status hm_client_run(hm_client_key key,
 
 /**
  * End what hm_client_run() runs, wherever it is; the call ends with HM_CLIENT_ENDED and reclaims. A function of this
- * header that is under way ends first, another run with what it runs. It is the last resort, after hm_client_stop(): a lock that the thread holds, of
- * libc's allocator too, stays held.
+ * header that is under way ends first, another run with what it runs. It is the last resort, after hm_client_stop(): a
+ * lock that the thread holds, of libc's allocator too, stays held.
  * @return HM_OK it is being ended; HM_E_NOT_FOUND; HM_E_STARTED nothing runs (any more); HM_E_UNSUPPORTED where the
  *         system has no way
  * @threads any
@@ -163,10 +163,10 @@ HM_API hm_status hm_client_kill(hm_client_key key);
 HM_API hm_malloc *hm_client_malloc(hm_client_key key);
 
 /**
- * The client as a malloc, to hand to whatever takes one: a Lua state (bridges/lua.h) made on it is within the client's budget
- * and reclaimed with it. Any thread may use it at any time; it knows its blocks and counts them; wider alignments than
- * max_align_t's it refuses. Once the client is
- * stopped or closed its allocations fail; frees after a reclaim or a close do nothing.
+ * The client as a malloc, to hand to whatever takes one: a Lua state (bridges/lua.h) made on it is within the client's
+ * budget and reclaimed with it. Any thread may use it at any time; it knows its blocks and counts them; wider alignments
+ * than max_align_t's it refuses. Once the client is stopped or closed its allocations fail; frees after a reclaim or a
+ * close do nothing.
  * @param[out] out one reference, or NULL; it may outlive the client
  * @return HM_OK; HM_E_INVALID, HM_E_NOT_FOUND, HM_E_NOMEM
  * @threads any

@@ -106,6 +106,41 @@ static void lua__limit_is_an_error_the_script_survives(void **state)
     guest_close(&g);
 }
 
+/* A state in a client: within its budget, and everything it has is the client's. */
+static void lua__state_of_a_client(void **state)
+{
+    const hm_runtime_opts opts = {.size = sizeof opts, .spec = "default"};
+    const hm_client_opts bounded = {.size = sizeof bounded, .budget = 400000};
+    hm_leaks leaks = {.size = sizeof leaks};
+    hm_runtime *rt;
+    hm_client_key key;
+    hm_malloc *m;
+    hm_stats stats;
+    (void)state;
+    assert_int_equal(HM_OK, hm_runtime_open(&opts, &rt, NULL));
+    assert_int_equal(HM_OK, hm_runtime_start(rt));
+    assert_int_equal(HM_OK, hm_client_open(rt, &bounded, &key, NULL));
+    assert_int_equal(HM_OK, hm_client_as_malloc(key, &m, NULL));
+    lua_State *L = hm_lua_newstate(m);
+    hm_malloc_release(m);
+    assert_non_null(L);
+    assert_int_equal(guest_run(L, GUEST_SCRIPT), 0);
+    assert_int_equal(lua_tointeger(L, -1), GUEST_ANSWER);
+    assert_int_equal(
+        guest_run(L, "local t = {} for i = 1, 1e9 do t[i] = i .. ' rows' end"),
+        LUA_ERRMEM);
+    assert_int_equal(HM_OK, hm_client_stats(key, &stats));
+    assert_true(stats.live_blocks > 0 && stats.denied > 0);
+    assert_in_range(stats.peak_bytes, 100000, 400000);
+    /* Told to stop, it can still be closed. */
+    assert_int_equal(HM_OK, hm_client_stop(key));
+    assert_int_not_equal(guest_run(L, "return ('x'):rep(100000)"), 0);
+    hm_lua_close(L);
+    assert_int_equal(HM_OK, hm_client_close(key, &leaks, NULL));
+    assert_int_equal(leaks.blocks, 0);
+    assert_int_equal(HM_OK, hm_runtime_close(rt, NULL, NULL));
+}
+
 /* Too little for the state itself. */
 static void lua__limit_below_a_state(void **state)
 {
@@ -217,6 +252,7 @@ int main(void)
         cmocka_unit_test(lua__out_of_memory_once),
         cmocka_unit_test(lua__out_of_memory_for_good),
         cmocka_unit_test(lua__refused_shrinks_do_not_show),
+        cmocka_unit_test(lua__state_of_a_client),
     };
     static const struct CMUnitTest each[] = {
         cmocka_unit_test(lua__limit_is_an_error_the_script_survives),
