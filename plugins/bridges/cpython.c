@@ -236,7 +236,11 @@ static int is_ours(void)
 hm_status hm_cpython_verify(const hm_site **first, hm_error *err)
 {
     /* Python asks the raw domain first of all. */
-    const hm_status status = hm__hook_verify(&domains[HM_CPYTHON_RAW].hook, first, err);
+    hm_status status = hm__hook_verify(&domains[HM_CPYTHON_RAW].hook, first, err);
+    for (unsigned i = HM_CPYTHON_MEM;
+         !get_arena && status == HM_OK && i < HM_CPYTHON_DOMAINS; i++) {
+        status = hm__hook_verify(&domains[i].hook, NULL, err);
+    }
     if (status != HM_OK || is_ours()) {
         return status;
     }

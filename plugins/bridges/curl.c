@@ -26,8 +26,8 @@ static hm_site block_site = {"curl:block", NULL, 0, 0};
 static hm_site string_site = {"curl:string", NULL, 0, 0};
 static print_function *print;
 static free_function *free_printed;
-static void *
-    probed; /* atomic: a block of libcurl's that must come to give_back(); NULL once it did */
+/* A block of libcurl's that must come to give_back() in the thread that asks; NULL once it did. */
+static _Thread_local void *probed;
 
 static void *take(size_t size)
 {
@@ -56,8 +56,8 @@ static void give_back(void *block)
     if (!block) {
         return;
     }
-    if (block == __atomic_load_n(&probed, __ATOMIC_RELAXED)) {
-        __atomic_store_n(&probed, NULL, __ATOMIC_RELAXED);
+    if (block == probed) {
+        probed = NULL;
     }
     hm__hook_free(&hook, block, &block_site);
 }
@@ -69,9 +69,11 @@ static int is_live(void)
     if (!text) {
         return -1;
     }
-    __atomic_store_n(&probed, text, __ATOMIC_RELAXED);
+    probed = text;
     free_printed(text);
-    return !__atomic_exchange_n(&probed, NULL, __ATOMIC_RELAXED);
+    const int is_ours = !probed;
+    probed = NULL;
+    return is_ours;
 }
 
 hm_status hm_curl_install_flags(const hm_bridge_opts *opts, long flags, hm_error *err)

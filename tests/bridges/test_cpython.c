@@ -157,6 +157,16 @@ static uint64_t install_over(void)
     return (uint64_t)-status;
 }
 
+/* An object of before, which Python cannot see and a checking malloc does when it comes back. */
+static uint64_t install_over_a_block(void)
+{
+    void *const made = PyObject_Malloc(2000);
+    hm_error err;
+    hooked_must(install_now(&err) == HM_OK, "over a block", &err);
+    PyObject_Free(made);
+    return (uint64_t)-hm_cpython_verify(NULL, NULL);
+}
+
 static void cpython__hook_is_live(void **state)
 {
     const hm_site *first = NULL;
@@ -325,6 +335,10 @@ int main(int argc, char **argv)
     }
     stock = hooked_in_copy(work_in_stock);
     late = hooked_in_copy(install_late);
+    if (mallocs[HM_CPYTHON_OBJ]->flags & HM_MALLOC_DEBUG && !arenas) {
+        hooked_must(hooked_in_copy(install_over_a_block) == (uint64_t)-HM_E_STARTED,
+                    "a block of before is told", NULL);
+    }
     occupied = hooked_in_copy(install_over);
     const int failed = cmocka_run_group_tests(before, NULL, NULL) +
                        cmocka_run_group_tests(tests, install, NULL);

@@ -3,6 +3,8 @@
  * same. Transfers come from a server of the test's own on the loopback interface. */
 #include "hooked.h"
 
+#include <pthread.h>
+
 #include <netinet/in.h>
 #include <signal.h>
 #include <sys/socket.h>
@@ -193,6 +195,28 @@ static void curl__works_as_stock(void **state)
     hooked_check_findings(memory);
 }
 
+static void *ask_often(void *wrong)
+{
+    for (int i = 0; i < 2000; i++) {
+        *(int *)wrong += hm_curl_verify(NULL, NULL) != HM_OK;
+    }
+    return NULL;
+}
+
+static void curl__any_thread_asks(void **state)
+{
+    pthread_t threads[4];
+    int wrong[COUNT(threads)] = {0};
+    (void)state;
+    for (size_t i = 0; i < COUNT(threads); i++) {
+        assert_int_equal(pthread_create(&threads[i], NULL, ask_often, &wrong[i]), 0);
+    }
+    for (size_t i = 0; i < COUNT(threads); i++) {
+        pthread_join(threads[i], NULL);
+        assert_int_equal(wrong[i], 0);
+    }
+}
+
 static int survive(void *context)
 {
     uint64_t digest = HOOKED_DIGEST;
@@ -252,6 +276,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(curl__hook_is_live),
         cmocka_unit_test(curl__late_is_told),
         cmocka_unit_test(curl__works_as_stock),
+        cmocka_unit_test(curl__any_thread_asks),
         cmocka_unit_test(curl__every_allocation_fails),
         cmocka_unit_test(curl__cleanup_leaves_nothing),
     };
