@@ -282,8 +282,15 @@ int hm__os_file_exists(const char *path)
 int hm__os_file_create(const char *path, int append)
 {
     /* Always at the end: several may have the same file open, a host's report and that of the program's end. */
-    return open(path, O_WRONLY | O_CREAT | O_CLOEXEC | O_APPEND | (append ? 0 : O_TRUNC),
-                0644);
+    const int flags = O_WRONLY | O_CREAT | O_CLOEXEC | O_APPEND | (append ? 0 : O_TRUNC);
+    const int fd = open(path, flags, 0644);
+    if (fd < 0 || fd > 2) {
+        return fd;
+    }
+    /* A process without standard streams: what others print to them is not for this file. */
+    const int higher = fcntl(fd, F_DUPFD_CLOEXEC, 3);
+    hm__os_file_close(fd);
+    return higher;
 }
 
 void hm__os_file_close(int fd)

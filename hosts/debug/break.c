@@ -2,6 +2,7 @@
 /* Stopping where the Nth block of a site is made; watch.c shows each block that is made. */
 #include "break_internal.h"
 
+#include "files_internal.h"
 #include "finding_internal.h"
 #include "os.h"
 
@@ -48,7 +49,7 @@ void hm__debug_break_look(const debug_malloc *m, const void *block)
         hm__debug_put(&text, ", malloc \"");
         hm__debug_put(&text, m->name);
         hm__debug_put(&text, "\"\n");
-        hm__debug_text_send(&text, m->host->fd);
+        hm__debug_text_send(&text, hm__debug_file_of(&m->host->report_file));
         hm_debug_break(block);
         if (wanted->aborts) {
             hm__os_abort();

@@ -175,6 +175,14 @@ typedef struct debug_break {
     char place[256]; /* "file.c:42" */
 } debug_break;
 
+/* Where a host writes; see files.c. */
+typedef struct debug_file {
+    int fd;
+    uint32_t is_parents; /* 1: opened by the process this one was forked from */
+    hm_lock lock;        /* guards the two; under it nobody is called but for files */
+    char path[1024];     /* as written, "%p" in it; empty: it has no name */
+} debug_file;
+
 struct debug_host {
     hm_layer_host layer;
     hm_debug ask;
@@ -192,8 +200,8 @@ struct debug_host {
     int suppressions;         /* printed with leaks */
     debug_patterns *patterns; /* NULL: none */
     uint32_t ignores;         /* 1: some block was ignored once */
-    int fd;
-    int snapshot_fd;     /* for a snapshot at the end; -1: none */
+    debug_file report_file;
+    debug_file snapshot_file; /* for a snapshot at the end */
     hm_debug_tell *tell; /* atomic; NULL: nobody; changed under report, as the next */
     void *tell_context;
     uint32_t tellers;  /* atomic: threads in tell */

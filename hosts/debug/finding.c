@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* The text of one finding, and the memory of which were printed already. */
+#include "files_internal.h"
 #include "finding_internal.h"
 #include "live_internal.h"
 #include "stacks_internal.h"
@@ -162,7 +163,7 @@ void hm__debug_found(debug_finding *f)
         hm__debug_text_start(&text);
         put_finding(&text, f, fresh->number);
         hm__debug_live_finding(host, place, text.text, text.length);
-        hm__debug_text_send(&text, host->fd);
+        hm__debug_text_send(&text, hm__debug_file_of(&host->report_file));
     } else {
         hm__debug_live_finding(host, place, NULL, 0);
     }

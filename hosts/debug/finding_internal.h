@@ -78,6 +78,7 @@ hm_status hm__debug_judge_size(debug_malloc *m,
                                size_t alignment,
                                unsigned act,
                                hm_site *site);
+void hm__debug_found_alignment(debug_malloc *m, size_t alignment, hm_site *site);
 void hm__debug_found_overlap(debug_malloc *m,
                              uint32_t other_thread,
                              const hm_site *other_site,

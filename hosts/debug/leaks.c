@@ -3,171 +3,10 @@
 #include "finding_internal.h"
 
 #include "dropped_internal.h"
+#include "files_internal.h"
 #include "guarded_internal.h"
-#include "ignore_internal.h"
-#include "ledger_internal.h"
+#include "leaks_internal.h"
 #include "stacks_internal.h"
-
-typedef struct live_row {
-    uint32_t site;
-    uint32_t reserved;
-    uint64_t blocks;
-    uint64_t bytes;
-} live_row;
-
-typedef struct live_list {
-    live_row *rows; /* NULL: no memory for them, the totals still hold */
-    size_t room;
-    size_t count;
-    uint64_t blocks;
-    uint64_t bytes;
-    uint64_t sites;
-    uint64_t lost; /* freed, but without a header to say whose they were */
-    int leaks;     /* without what is none: */
-    uint64_t ignored;
-    uint64_t suppressed;
-    debug_ignored *ignored_rows; /* by site */
-    size_t ignored_count;
-} live_list;
-
-static uint32_t groups_of(const debug_host *host, const debug_malloc *only)
-{
-    uint32_t groups = 0;
-    for (const debug_malloc *m = host->mallocs; m; m = m->next) {
-        if (!only || m == only) {
-            const uint32_t own = hm__debug_malloc_groups(m);
-            groups = own > groups ? own : groups;
-        }
-    }
-    return groups;
-}
-
-/* What is left of a site's blocks when those nobody calls leaks are counted apart. */
-static void
-list_excuse(live_list *list, const debug_host *host, uint32_t site, debug_ignored *live)
-{
-    if (site < list->ignored_count) {
-        const debug_ignored *row = &list->ignored_rows[site];
-        const uint64_t blocks = row->blocks < live->blocks ? row->blocks : live->blocks;
-        list->ignored += blocks;
-        live->blocks -= blocks;
-        live->bytes -= row->bytes < live->bytes ? row->bytes : live->bytes;
-    }
-    if (live->blocks &&
-        hm__debug_ignores_site(host->patterns, hm__debug.core->site_from_id(site))) {
-        list->suppressed += live->blocks;
-        live->blocks = 0;
-    }
-}
-
-static void list_site(live_list *list,
-                      const debug_host *host,
-                      const debug_malloc *only,
-                      uint32_t site)
-{
-    debug_tally sum = {0};
-    debug_tally quiet = {0};
-    for (const debug_malloc *m = host->mallocs; m; m = m->next) {
-        if (!only || m == only) {
-            hm__debug_site_sum(m, site, list->leaks && m->no_leaks ? &quiet : &sum);
-        }
-    }
-    debug_ignored live = {sum.blocks - sum.freed_blocks, sum.bytes - sum.freed_bytes};
-    if (list->leaks) {
-        list->suppressed += quiet.blocks - quiet.freed_blocks;
-        list_excuse(list, host, site, &live);
-    }
-    if (live.blocks) {
-        list->blocks += live.blocks;
-        list->bytes += live.bytes;
-        list->sites++;
-        if (list->count < list->room) {
-            list->rows[list->count++] = (live_row){site, 0, live.blocks, live.bytes};
-        }
-    }
-}
-
-static uint32_t sites_of(const debug_host *host, const debug_malloc *only)
-{
-    hm__debug.core->lock(&hm__debug.lock);
-    const uint32_t sites = groups_of(host, only) * DEBUG_GROUP;
-    hm__debug.core->unlock(&hm__debug.lock);
-    return sites;
-}
-
-static void
-list_collect(live_list *list, const debug_host *host, const debug_malloc *only, int leaks)
-{
-    const hm_core *core = hm__debug.core;
-    *list = (live_list){.leaks = leaks};
-    if (leaks) {
-        const uint32_t count = sites_of(host, only);
-        list->ignored_rows = hm__debug_ignored_by_site(host, only, count);
-        list->ignored_count = list->ignored_rows ? count : 0;
-    }
-    core->lock(&hm__debug.lock);
-    const uint32_t sites = groups_of(host, only) * DEBUG_GROUP;
-    if (sites) {
-        list->rows = core->pages_map(sites * sizeof(live_row));
-        list->room = list->rows ? sites : 0;
-    }
-    for (uint32_t site = 0; site < sites; site++) {
-        list_site(list, host, only, site);
-    }
-    for (const debug_malloc *m = host->mallocs; m; m = m->next) {
-        list->lost += !only || m == only ? DEBUG_GET(m->lost) : 0;
-    }
-    core->unlock(&hm__debug.lock);
-    if (list->ignored_rows) {
-        core->pages_unmap(list->ignored_rows,
-                          list->ignored_count * sizeof(debug_ignored));
-    }
-}
-
-static void list_free(live_list *list)
-{
-    if (list->rows) {
-        hm__debug.core->pages_unmap(list->rows, list->room * sizeof(live_row));
-    }
-}
-
-/* Fewer bytes, then fewer blocks, then the later site: what belongs further down. */
-static int is_less(const live_row *a, const live_row *b)
-{
-    if (a->bytes != b->bytes) {
-        return a->bytes < b->bytes;
-    }
-    return a->blocks != b->blocks ? a->blocks < b->blocks : a->site > b->site;
-}
-
-static void sift_down(live_row *rows, size_t at, size_t count)
-{
-    for (size_t child; (child = 2 * at + 1) < count; at = child) {
-        if (child + 1 < count && is_less(&rows[child + 1], &rows[child])) {
-            child++;
-        }
-        if (!is_less(&rows[child], &rows[at])) {
-            return;
-        }
-        const live_row swap = rows[at];
-        rows[at] = rows[child];
-        rows[child] = swap;
-    }
-}
-
-/* Heap sort, the least on top: in place, and libc's qsort may allocate. */
-static void list_sort(live_list *list)
-{
-    for (size_t i = list->count / 2; i--;) {
-        sift_down(list->rows, i, list->count);
-    }
-    for (size_t last = list->count; last-- > 1;) {
-        const live_row least = list->rows[0];
-        list->rows[0] = list->rows[last];
-        list->rows[last] = least;
-        sift_down(list->rows, 0, last);
-    }
-}
 
 static void put_share(debug_text *t, uint64_t part, uint64_t whole)
 {
@@ -180,12 +19,12 @@ static void put_share(debug_text *t, uint64_t part, uint64_t whole)
     hm__debug_put(t, "%");
 }
 
-static void put_list(debug_text *t, int fd, live_list *list)
+static void put_list(debug_text *t, int fd, debug_list *list)
 {
     hm__debug_put(t, "    blocks         bytes    share  site\n");
-    list_sort(list);
+    hm__debug_list_sort(list);
     for (size_t i = 0; i < list->count; i++) {
-        const live_row *row = &list->rows[i];
+        const debug_row *row = &list->rows[i];
         hm__debug_put_right(t, row->blocks, 10);
         hm__debug_put_right(t, row->bytes, 24);
         put_share(t, row->bytes, list->bytes);
@@ -241,7 +80,7 @@ static int most_one(void *context, const debug_stack *stack)
 
 /* Where the blocks of the first sites came from. */
 static void
-put_stacks(debug_text *t, int fd, const debug_host *host, const live_list *list)
+put_stacks(debug_text *t, int fd, const debug_host *host, const debug_list *list)
 {
     hm__debug_stacks_live(host);
     for (size_t i = 0; i < list->count && i < STACK_SITES; i++) {
@@ -314,7 +153,7 @@ static void put_bounds(debug_text *t, const debug_host *host)
 
 static void put_summary(debug_text *t,
                         const debug_host *host,
-                        const live_list *list,
+                        const debug_list *list,
                         const char *kind)
 {
     hm__debug_put(t, "==hostmalloc== SUMMARY: ");
@@ -340,7 +179,7 @@ static void put_summary(debug_text *t,
 }
 
 /* A line for each function, or file where that is not known, that would have kept a row from being listed. */
-static void put_suppressions(debug_text *t, int fd, const live_list *list)
+static void put_suppressions(debug_text *t, int fd, const debug_list *list)
 {
     hm__debug_put(t, "==hostmalloc== lines for debug:ignore=FILE\n");
     for (size_t i = 0; i < list->count; i++) {
@@ -361,9 +200,9 @@ static void report(debug_host *host, int fd, const debug_malloc *only, int leaks
 {
     const char *title = leaks ? "LEAK: blocks never freed" : "LIVE blocks";
     const hm_core *core = hm__debug.core;
-    live_list list;
+    debug_list list;
     debug_text text;
-    list_collect(&list, host, only, leaks);
+    hm__debug_list_collect(&list, host, only, leaks);
     host->leaked = leaks ? list.blocks : host->leaked;
     core->lock(&host->report);
     hm__debug_text_start(&text);
@@ -396,7 +235,7 @@ static void report(debug_host *host, int fd, const debug_malloc *only, int leaks
         hm__debug_text_send(&text, fd);
     }
     core->unlock(&host->report);
-    list_free(&list);
+    hm__debug_list_free(&list);
 }
 
 void hm__debug_report_live(debug_host *host, int fd, const debug_malloc *only)
@@ -406,7 +245,7 @@ void hm__debug_report_live(debug_host *host, int fd, const debug_malloc *only)
 
 void hm__debug_report_closing(debug_host *host)
 {
-    report(host, host->fd, NULL, 1);
+    report(host, hm__debug_file_of(&host->report_file), NULL, 1);
 }
 
 /* The figures of a malloc without what is no leak; 0: there is nothing else. */
@@ -414,9 +253,9 @@ static int leaked(const debug_malloc *m, uint64_t *blocks, uint64_t *bytes)
 {
     const debug_host *host = m->host;
     if (host->patterns || DEBUG_GET(host->ignores)) {
-        live_list list;
-        list_collect(&list, host, m, 1);
-        list_free(&list);
+        debug_list list;
+        hm__debug_list_collect(&list, host, m, 1);
+        hm__debug_list_free(&list);
         *blocks = list.blocks;
         *bytes = list.bytes;
     }
@@ -438,5 +277,5 @@ void hm__debug_report_unreleased(debug_malloc *m, uint64_t blocks, uint64_t byte
     hm__debug_put(&text, " of ");
     hm__debug_put_count(&text, bytes, "byte", "bytes");
     hm__debug_put(&text, " live\n");
-    hm__debug_text_send(&text, host->fd);
+    hm__debug_text_send(&text, hm__debug_file_of(&host->report_file));
 }

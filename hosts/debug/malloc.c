@@ -6,6 +6,7 @@
  * block's edges and a byte of the map, and no atomic. A thread-safe one finds its thread's book, and a free
  * claims the block with one compare-exchange, so that of racing frees exactly one wins. Each mode has tables of its
  * own, from the same lines (see hot_internal.h). */
+#include "finding_internal.h"
 #include "hot_internal.h"
 
 DEBUG_INLINE void *alloc_common(
@@ -246,7 +247,12 @@ static void *alloc_aligned(
 
 static hm_status request(hm_malloc *self, const hm_request *asked, void **out)
 {
-    return hm__debug.core->malloc_basics->request(self, asked, out);
+    const hm_status status = hm__debug.core->malloc_basics->request(self, asked, out);
+    if (DEBUG_RARE(status == HM_E_INVALID) && asked && asked->size >= sizeof(*asked) &&
+        (asked->alignment & (asked->alignment - 1))) {
+        hm__debug_found_alignment(hm__debug_from(self), asked->alignment, asked->site);
+    }
+    return status;
 }
 
 #define TABLE(name)                                                                      \

@@ -3,6 +3,7 @@
 #include "debug_internal.h"
 
 #include "annotate_internal.h"
+#include "files_internal.h"
 #include "guarded_internal.h"
 #include "ledger_internal.h"
 #include "live_internal.h"
@@ -49,6 +50,7 @@ static void fork_child(void *context)
     (void)context;
     for (debug_host *host = hm__debug.hosts; host; host = host->next) {
         host->report.word = 0;
+        hm__debug_files_child(host);
         for (debug_malloc *m = host->mallocs; m; m = m->next) {
             for (debug_book *book = m->books; book; book = book->next) {
                 if (book->thread && book->thread != hm__debug_self() && book->evicting) {

@@ -23,8 +23,11 @@ void *hm__debug_alloc_slow(debug_malloc *m,
     if (site && !id) {
         __atomic_add_fetch(&m->host->dropped.sites, 1, __ATOMIC_RELAXED);
     }
-    const int possible = alignment && !(alignment & (alignment - 1)) &&
-                         size < DEBUG_BYTES_MAX && hm__debug_attach();
+    const int aligned = alignment && !(alignment & (alignment - 1));
+    if (!aligned) {
+        hm__debug_found_alignment(m, alignment, site);
+    }
+    const int possible = aligned && size < DEBUG_BYTES_MAX && hm__debug_attach();
     debug_book *book = possible ? hm__debug_book_find(m) : NULL;
     const debug_account account = {book, book ? hm__debug_tally_find(book, id) : NULL,
                                    id};

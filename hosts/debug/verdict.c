@@ -263,6 +263,17 @@ hm_status hm__debug_judge_size(debug_malloc *m,
     return f.status;
 }
 
+void hm__debug_found_alignment(debug_malloc *m, size_t alignment, hm_site *site)
+{
+    debug_finding f = {.status = HM_E_INVALID,
+                       .what = "allocation with an alignment that is no power of two",
+                       .m = m,
+                       .detail = detail_alignment,
+                       .figures = {0, alignment},
+                       .here = hm__debug_place_here("asked here", site)};
+    hm__debug_found(&f);
+}
+
 void hm__debug_found_overlap(debug_malloc *m,
                              uint32_t other_thread,
                              const hm_site *other_site,

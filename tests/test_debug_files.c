@@ -1,0 +1,145 @@
+/* SPDX-License-Identifier: MIT */
+/* Files of reports and snapshots: whose they are after a fork, and in a process without standard streams. */
+#include "debug_fixture.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+static size_t file_read(const char *path, char *to, size_t size)
+{
+    FILE *file = fopen(path, "r");
+    const size_t length = file ? fread(to, 1, size - 1, file) : 0;
+    to[length] = '\0';
+    if (file) {
+        fclose(file);
+    }
+    return length;
+}
+
+static void free_twice(hm_malloc *m, const char *file)
+{
+    void *block = hm_debug_alloc(m, 10, 0, file, 1);
+    hm_debug_free(m, block, file, 2);
+    hm_debug_free(m, block, file, 3);
+}
+
+typedef struct paths {
+    char spec[200];
+    char report[2][64]; /* the parent's, the child's */
+    char snapshot[2][64];
+} paths;
+
+/* own: with the process number in the names. */
+static void paths_make(paths *out, int own)
+{
+    const long me = (long)getpid();
+    const char *mark = own ? "-%p" : "";
+    snprintf(out->spec, sizeof(out->spec),
+             "debug:report=/tmp/hm-files-r-%ld%s,snapshot=/tmp/hm-files-s-%ld%s", me,
+             mark, me, mark);
+    snprintf(out->report[0], sizeof(out->report[0]), "/tmp/hm-files-r-%ld", me);
+    snprintf(out->snapshot[0], sizeof(out->snapshot[0]), "/tmp/hm-files-s-%ld", me);
+}
+
+static void paths_number(paths *out, unsigned which, long process)
+{
+    snprintf(out->report[which], sizeof(out->report[which]), "/tmp/hm-files-r-%ld-%ld",
+             (long)getpid(), process);
+    snprintf(out->snapshot[which], sizeof(out->snapshot[which]),
+             "/tmp/hm-files-s-%ld-%ld", (long)getpid(), process);
+}
+
+static void fixture_open_spec(debug_fixture *f, const char *spec)
+{
+    assert_int_equal(hm_host_open(spec, &f->host, NULL), HM_OK);
+    assert_int_equal(hm_host_create_malloc(f->host, "files", 0, &f->m, NULL), HM_OK);
+}
+
+static void fixture_end(debug_fixture *f)
+{
+    hm_malloc_release(f->m);
+    hm_host_release(f->host);
+}
+
+static void files__are_the_childs_own_where_they_are_numbered(void **state)
+{
+    static char text[20000];
+    (void)state;
+    for (int own = 0; own < 2; own++) {
+        debug_fixture f;
+        paths p;
+        int status = 0;
+        paths_make(&p, own);
+        fixture_open_spec(&f, p.spec);
+        const pid_t child = fork();
+        if (child == 0) {
+            free_twice(f.m, "child.c");
+            fixture_end(&f);
+            _exit(0);
+        }
+        assert_int_equal(waitpid(child, &status, 0), child);
+        assert_int_equal(status, 0);
+        free_twice(f.m, "parent.c");
+        fixture_end(&f);
+        if (own) {
+            paths_number(&p, 0, (long)getpid());
+            paths_number(&p, 1, (long)child);
+            file_read(p.report[1], text, sizeof(text));
+            assert_non_null(strstr(text, "freed again  child.c:3"));
+            file_read(p.snapshot[1], text, sizeof(text));
+            assert_non_null(strstr(text, "child.c"));
+            assert_non_null(strstr(text, "\"type\":\"end\""));
+            unlink(p.report[1]);
+            unlink(p.snapshot[1]);
+        }
+        file_read(p.report[0], text, sizeof(text));
+        assert_non_null(strstr(text, "freed again  parent.c:3"));
+        assert_int_equal(strstr(text, "child.c") == NULL, own);
+        file_read(p.snapshot[0], text, sizeof(text));
+        assert_memory_equal(text, "{\"type\":\"snapshot\"", 18);
+        assert_null(strstr(text + 18, "\"type\":\"snapshot\""));
+        assert_non_null(strstr(text, "parent.c"));
+        assert_null(strstr(text, "child.c"));
+        unlink(p.report[0]);
+        unlink(p.snapshot[0]);
+    }
+}
+
+/* What goes to standard error must not land in whatever file was opened in its place. */
+static void files__do_not_take_the_place_of_standard_streams(void **state)
+{
+    static char text[20000];
+    char path[64], spec[100];
+    int status = 0;
+    (void)state;
+    snprintf(path, sizeof(path), "/tmp/hm-files-n-%ld", (long)getpid());
+    snprintf(spec, sizeof(spec), "debug:snapshot=%s", path);
+    const pid_t child = fork();
+    if (child == 0) {
+        debug_fixture f;
+        close(0);
+        close(1);
+        close(2);
+        fixture_open_spec(&f, spec);
+        free_twice(f.m, "closed.c");
+        fixture_end(&f);
+        _exit(fcntl(2, F_GETFD) >= 0);
+    }
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_int_equal(status, 0);
+    file_read(path, text, sizeof(text));
+    assert_memory_equal(text, "{\"type\":\"snapshot\"", 18);
+    assert_null(strstr(text, "==hostmalloc=="));
+    unlink(path);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(files__are_the_childs_own_where_they_are_numbered),
+        cmocka_unit_test(files__do_not_take_the_place_of_standard_streams)};
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
