@@ -1,56 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /* MAPI's memory as a bridge: whose memory it is, when that may change, and what it survives. */
-#define COBJMACROS
-#define HM_MAPI_SITES
-#include <hostmalloc/bridges/mapi.h>
-#include <hostmalloc/bridges/ole.h>
+#include "mapi_check.h"
 
-#include "check.h"
-
-#include <hostmalloc/debug.h>
-#include <hostmalloc/hostmalloc.h>
-#include <pthread.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "fake_malloc.h"
-#include "memory_internal.h"
-
-static int teardown(void **state)
-{
-    (void)state;
-    unsetenv("HOSTMALLOC");
-    hm__memory_fail_from(0);
-    assert_int_equal(hm_mapi_close(NULL, NULL), HM_OK);
-    return 0;
-}
-
-static void choose(const char *spec)
-{
-    hm_host *host;
-    assert_int_equal(hm_host_open(spec, &host, NULL), HM_OK);
-    assert_int_equal(hm_mapi_set_host(host, NULL), HM_OK);
-    hm_host_release(host);
-}
-
-static void *root_of(ULONG bytes)
-{
-    void *root = NULL;
-    assert_int_equal(MAPIAllocateBuffer(bytes, &root), S_OK);
-    assert_non_null(root);
-    return root;
-}
-
-static void *more_of(ULONG bytes, void *root)
-{
-    void *more = NULL;
-    assert_int_equal(MAPIAllocateMore(bytes, root, &more), S_OK);
-    assert_non_null(more);
-    return more;
-}
 
 static void mapi__nobody_chose(void **state)
 {
@@ -63,7 +19,7 @@ static void mapi__nobody_chose(void **state)
     assert_null(hm_mapi_malloc());
     void *root = root_of(8);
     assert_int_equal(hm_mapi_verify(&first, &err), HM_E_STARTED);
-    assert_non_null(strstr(first->file, "test_mapi.c"));
+    assert_non_null(strstr(first->file, "mapi_check.h"));
     assert_int_equal(hm_host_open("debug", &host, NULL), HM_OK);
     assert_int_equal(hm_mapi_set_host(host, &err), HM_E_STARTED);
     assert_string_equal(err.where, "bridge:mapi");
@@ -174,7 +130,7 @@ static void mapi__sites_reach_the_debug_host(void **state)
     choose("debug");
     void *root = root_of(8);
     assert_int_equal(hm_describe(hm_mapi_malloc(), root, &seen), HM_OK);
-    assert_non_null(strstr(seen.site->file, "test_mapi.c"));
+    assert_non_null(strstr(seen.site->file, "mapi_check.h"));
     assert_int_equal(seen.requested, 8);
     void *linked = NULL;
     /* In parentheses the name is the function, as a routine is. */
@@ -191,222 +147,6 @@ static void mapi__sites_reach_the_debug_host(void **state)
     assert_string_equal(seen.site->file, "mapi:IMalloc");
     IMalloc_Free(m, own);
     assert_int_equal(MAPIFreeBuffer(moved), S_OK);
-}
-
-/* A buffer that was written past its end was the caller's all the same. */
-static void mapi__damage_is_reported_and_freed(void **state)
-{
-    (void)state;
-    choose("debug");
-    char *root = root_of(8);
-    char *linked = more_of(8, root);
-    const int saved = dup(2);
-    assert_non_null(freopen("/dev/null", "w", stderr));
-    linked[8] = 1;
-    const ULONG status = MAPIFreeBuffer(root);
-    dup2(saved, 2);
-    close(saved);
-    assert_int_equal(status, S_OK);
-}
-
-static void mapi__reallocates(void **state)
-{
-    static const ULONG sizes[] = {0, 1, 16, 17, 100000, 3};
-    (void)state;
-    void *root = NULL;
-    assert_int_equal(MAPIReallocateBuffer(NULL, 8, &root), S_OK);
-    void *linked = more_of(8, root);
-    memset(linked, 0x5a, 8);
-    for (size_t i = 0; i < COUNT(sizes); i++) {
-        assert_int_equal(MAPIReallocateBuffer(root, sizes[i], &root), S_OK);
-        memset(root, 1, sizes[i]);
-        (void)more_of(8, root);
-    }
-    void *out = &out;
-    assert_int_equal(MAPIReallocateBuffer(linked, 8, &out), MAPI_E_INVALID_PARAMETER);
-    assert_int_equal(MAPIReallocateBuffer(root, 8, NULL), MAPI_E_INVALID_PARAMETER);
-    assert_ptr_equal(out, &out);
-    assert_int_equal(*(char *)linked, 0x5a);
-    assert_int_equal(MAPIFreeBuffer(root), S_OK);
-}
-
-/* The two kinds of block do not mix. */
-static void mapi__buffers_and_the_malloc(void **state)
-{
-    static const char *const specs[] = {"default", "debug"};
-    (void)state;
-    const int saved = dup(2);
-    for (size_t i = 0; i < COUNT(specs); i++) {
-        choose(specs[i]);
-        IMalloc *m = MAPIGetDefaultMalloc();
-        char *root = root_of(64);
-        char *own = IMalloc_Alloc(m, 64);
-        assert_non_null(freopen("/dev/null", "w", stderr));
-        IMalloc_Free(m, root);
-        assert_null(IMalloc_Realloc(m, root, 8));
-        assert_null(IMalloc_Realloc(m, root, 0));
-        IMalloc_Free(m, own + 16);
-        assert_null(IMalloc_Realloc(m, own + 16, 8));
-        assert_int_equal(IMalloc_GetSize(m, own + 16), HM_SIZE_UNKNOWN);
-        assert_int_equal(IMalloc_GetSize(m, NULL), HM_SIZE_UNKNOWN);
-        assert_int_equal(MAPIFreeBuffer(own), (ULONG)MAPI_E_INVALID_PARAMETER);
-        dup2(saved, 2);
-        assert_int_equal(IMalloc_GetSize(m, own), 64);
-        own = IMalloc_Realloc(m, own, 300);
-        assert_int_equal(IMalloc_GetSize(m, own), 300);
-        IMalloc_Free(m, own);
-        assert_int_equal(MAPIFreeBuffer(root), S_OK);
-        assert_int_equal(hm_mapi_close(NULL, NULL), HM_OK);
-    }
-    close(saved);
-}
-
-/* Sets that say more rows than they have room for, rows that are no buffers. */
-static void mapi__rows_that_lie(void **state)
-{
-    char here[64];
-    (void)state;
-    choose("default");
-    SRowSet *rows = root_of((ULONG)CbNewSRowSet(2));
-    memset(rows, 0, CbNewSRowSet(2));
-    rows->cRows = 0xffffffffu;
-    rows->aRow[0].lpProps = (SPropValue *)(void *)here;
-    rows->aRow[1].lpProps = root_of(8);
-    FreeProws(rows);
-    rows = root_of((ULONG)CbNewSRowSet(2)); /* a row that is the set itself */
-    memset(rows, 0, CbNewSRowSet(2));
-    rows->cRows = 2;
-    rows->aRow[0].lpProps = (SPropValue *)(void *)rows;
-    rows->aRow[1].lpProps = root_of(8);
-    FreeProws(rows);
-    rows = root_of(2);
-    memset(rows, 0xff, 2);
-    FreeProws(rows);
-    void *root = root_of(8);
-    SRowSet *linked = more_of((ULONG)CbNewSRowSet(1), root);
-    linked->cRows = 1;
-    linked->aRow[0].lpProps = root_of(8);
-    FreeProws(linked);
-    assert_int_equal(MAPIFreeBuffer(linked->aRow[0].lpProps), S_OK);
-    assert_int_equal(MAPIFreeBuffer(root), S_OK);
-}
-
-static size_t findings;
-
-static void note(void *context, const hm_debug_finding *finding)
-{
-    (void)context;
-    findings += finding->status == HM_E_NOT_OWNED || finding->status == HM_E_FREED;
-}
-
-/* A checking host has its say about what is no buffer, and nothing else happens. */
-static void mapi__strangers_are_reported(void **state)
-{
-    static char here[64];
-    (void)state;
-    choose("debug");
-    char *root = root_of(64);
-    void *gone = root_of(64);
-    assert_int_equal(MAPIFreeBuffer(gone), S_OK);
-    hm_debug *debug = hm_debug_of_malloc(hm_mapi_malloc());
-    assert_int_equal(HM_OK, hm_debug_on_finding(debug, note, NULL));
-    void *const strangers[] = {gone, here, root + 16};
-    const int saved = dup(2);
-    assert_non_null(freopen("/dev/null", "w", stderr));
-    for (size_t i = 0; i < COUNT(strangers); i++) {
-        findings = 0;
-        const ULONG answer = MAPIFreeBuffer(strangers[i]);
-        dup2(findings == 1 ? 2 : saved, 2);
-        assert_int_equal(answer, (ULONG)MAPI_E_INVALID_PARAMETER);
-        assert_int_equal(findings, 1);
-    }
-    dup2(saved, 2);
-    close(saved);
-    assert_int_equal(HM_OK, hm_debug_on_finding(debug, NULL, NULL));
-    assert_int_equal(MAPIFreeBuffer(root), S_OK);
-}
-
-static uint32_t stop; /* atomic */
-
-static void *keep_busy(void *context)
-{
-    (void)context;
-    while (!__atomic_load_n(&stop, __ATOMIC_ACQUIRE)) {
-        void *root = NULL;
-        void *linked = NULL;
-        MAPIAllocateBuffer(64, &root);
-        for (ULONG i = 0; i < 50; i++) {
-            MAPIAllocateMore(i, root, &linked);
-        }
-        MAPIReallocateBuffer(root, 4000, &root);
-        MAPIFreeBuffer(root);
-    }
-    return NULL;
-}
-
-static int child_goes_on(void *shared)
-{
-    void *linked = NULL;
-    void *root = NULL;
-    int good = MAPIAllocateMore(8, shared, &linked) == S_OK;
-    good &= MAPIAllocateBuffer(8, &root) == S_OK;
-    good &= MAPIReallocateBuffer(root, 800, &root) == S_OK;
-    good &= MAPIFreeBuffer(shared) == S_OK;
-    return good && MAPIFreeBuffer(root) == S_OK &&
-           MAPIFreeBuffer(root) == (ULONG)MAPI_E_INVALID_PARAMETER;
-}
-
-static void forks(void)
-{
-    pthread_t threads[3];
-    void *shared = root_of(40);
-    __atomic_store_n(&stop, 0, __ATOMIC_RELEASE);
-    for (size_t i = 0; i < COUNT(threads); i++) {
-        assert_int_equal(pthread_create(&threads[i], NULL, keep_busy, NULL), 0);
-    }
-    for (int round = 0; round < 8; round++) {
-        int outcome = 1;
-        const pid_t child = fork();
-        if (child == 0) {
-            alarm(60);
-            _exit(child_goes_on(shared) ? 0 : 1);
-        }
-        assert_true(child > 0);
-        assert_int_equal(waitpid(child, &outcome, 0), child);
-        assert_int_equal(outcome, 0);
-    }
-    __atomic_store_n(&stop, 1, __ATOMIC_RELEASE);
-    for (size_t i = 0; i < COUNT(threads); i++) {
-        pthread_join(threads[i], NULL);
-    }
-    assert_int_equal(MAPIFreeBuffer(shared), S_OK);
-}
-
-static void mapi__the_child_of_a_fork_goes_on(void **state)
-{
-    (void)state;
-    choose("default");
-    forks();
-    assert_int_equal(hm_mapi_close(NULL, NULL), HM_OK);
-    choose("debug");
-    forks();
-}
-
-/* A malloc that needs help to know its blocks, for MAPI and for task memory: a fork takes its lock once. */
-static void mapi__shares_its_malloc_across_a_fork(void **state)
-{
-    fake_malloc fake;
-    (void)state;
-    fake_malloc_init(&fake, 0);
-    assert_int_equal(HM_OK, hm_mapi_set_malloc(&fake.base, NULL));
-    void *first = root_of(8);
-    assert_int_equal(HM_OK, hm_ole_set_malloc(hm_mapi_malloc(), NULL));
-    hm_ole_free(hm_ole_alloc(8));
-    forks();
-    assert_int_equal(MAPIFreeBuffer(first), S_OK);
-    assert_int_equal(HM_OK, hm_ole_close(NULL, NULL));
-    assert_int_equal(HM_OK, hm_mapi_close(NULL, NULL));
-    fake_malloc_fini(&fake);
 }
 
 /* A scenario that uses everything, told which request to refuse; the answer is whether none was. */
@@ -481,7 +221,6 @@ static void mapi__out_of_memory_at_every_step(void **state)
 
 int main(void)
 {
-#define CASE(name) cmocka_unit_test_teardown(name, teardown)
     const struct CMUnitTest tests[] = {
         CASE(mapi__nobody_chose),
         CASE(mapi__bad_choices),
@@ -490,13 +229,6 @@ int main(void)
         CASE(mapi__environment_is_wrong),
         CASE(mapi__close_waits_for_blocks),
         CASE(mapi__sites_reach_the_debug_host),
-        CASE(mapi__damage_is_reported_and_freed),
-        CASE(mapi__reallocates),
-        CASE(mapi__buffers_and_the_malloc),
-        CASE(mapi__rows_that_lie),
-        CASE(mapi__strangers_are_reported),
-        CASE(mapi__the_child_of_a_fork_goes_on),
-        CASE(mapi__shares_its_malloc_across_a_fork),
         CASE(mapi__out_of_memory_at_every_step),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
