@@ -56,9 +56,15 @@ static void after_fork_parent(void *context)
     after_fork(hm__unlock);
 }
 
+/* Calls and runs of other threads are none here: a client can be closed, and its place used again. */
 static void after_fork_child(void *context)
 {
     (void)context;
+    for (uint32_t i = 0; i < places(); i++) {
+        hm__client *const c = place(i);
+        c->calls = 0;
+        c->guard = hm__os_guard_mine(c->guard) ? c->guard : NULL;
+    }
     after_fork(hm__lock_reset);
 }
 

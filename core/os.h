@@ -98,6 +98,7 @@ int hm__os_guard_kill(hm__os_guard *guard);
    waits for the drop. */
 void hm__os_guard_hold(void);
 void hm__os_guard_drop(void);
+int hm__os_guard_mine(const hm__os_guard *guard); /* this thread runs under it */
 
 /* A copy of the process that runs on from here while the original waits for it. 1: this is the copy; 0: this is the
    original and *outcome is the copy's exit code, or 256 + the signal that ended it; -1: no copy could be made. */

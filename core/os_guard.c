@@ -116,6 +116,11 @@ static hm_fork_hooks fork_hooks = {.size = sizeof fork_hooks,
                                    .parent = after_fork_parent,
                                    .child = after_fork_child};
 
+int hm__os_guard_mine(const hm__os_guard *guard)
+{
+    return guard == current;
+}
+
 static void handlers_on(void)
 {
     struct sigaction action = {.sa_flags = SA_SIGINFO | SA_ONSTACK};

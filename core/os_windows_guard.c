@@ -68,6 +68,11 @@ void hm__os_guard_drop(void)
     }
 }
 
+int hm__os_guard_mine(const hm__os_guard *guard)
+{
+    return guard == current;
+}
+
 static void handlers_on(void)
 {
     hm__lock(&lock);

@@ -332,6 +332,35 @@ static void client_run__leaves_other_threads_alone(void **state)
     assert_ptr_equal((void *)(uintptr_t)own_handler, (void *)(uintptr_t)now.sa_handler);
 }
 
+/* In the child of a fork nothing runs but what forked. */
+static void client_run__forked_while_it_runs(void **state)
+{
+    hm_client_ending ending = {.size = sizeof ending};
+    pthread_t thread;
+    int status;
+    (void)state;
+    __atomic_store_n(&hanging, 0, __ATOMIC_RELEASE);
+    assert_int_equal(0, pthread_create(&thread, NULL, run_outside, &ending));
+    while (!__atomic_load_n(&hanging, __ATOMIC_ACQUIRE)) {
+        usleep(500);
+    }
+    const pid_t child = fork();
+    if (child == 0) {
+        hm_leaks leaks = {.size = sizeof leaks};
+        alarm(60);
+        int good = hm_client_alloc(key, 8, NULL, NULL) != NULL;
+        good &= hm_client_kill(key) == HM_E_STARTED;
+        good &= hm_client_close(key, &leaks, NULL) == HM_OK;
+        _exit(good && leaks.blocks == 1 ? 0 : 1);
+    }
+    assert_true(child > 0);
+    assert_int_equal(child, waitpid(child, &status, 0));
+    assert_int_equal(0, status);
+    __atomic_store_n(&hanging, 2, __ATOMIC_RELEASE);
+    pthread_join(thread, NULL);
+    assert_int_equal(HM_CLIENT_RETURNED, ending.how);
+}
+
 /* A place whose client was closed over its head serves the next one. */
 static void client_run__outlives_its_runtime(void **state)
 {
@@ -387,6 +416,7 @@ int main(void)
         RUN_CASE(client_run__does_not_catch_inside),
         RUN_CASE(client_run__leaves_other_threads_alone),
         RUN_CASE(client_run__outlives_its_runtime),
+        RUN_CASE(client_run__forked_while_it_runs),
         RUN_CASE(client_run__refuses),
     };
     return cmocka_run_group_tests(tests, run_setup, NULL);
