@@ -7,7 +7,7 @@
 
 #include <hostmalloc/bridges/sqlite.h>
 
-#define ROWS "20000"
+#define ROWS "50000"
 
 /* The bridge fills this struct without its header. */
 _Static_assert(sizeof(sqlite3_mem_methods) == 8 * sizeof(void *), "seven functions");
