@@ -29,6 +29,11 @@ static const struct stage {
      {NULL},
      "the calls against mimalloc and libc called directly",
      1},
+    {"static",
+     "static_bench",
+     {"@bench_mimalloc.so"},
+     "mimalloc built in against the same as a shared library",
+     1},
     {"sweep", "sweep", {NULL}, "churn by size, by threads and by live blocks", 0},
     {"lua",
      "lua_bench",
@@ -259,14 +264,29 @@ const verb bench_verb = {
     "                 installed (stage sweep)\n\n"
     "Stages, all of them when none is named:\n"
     "  interface      the calls against mimalloc and libc called directly\n"
+    "  static         mimalloc built in against the same as a shared library\n"
     "  sweep          churn by size, by threads and by live blocks, allocators of others "
     "beside "
     "it\n"
     "  lua            Lua programs against stock Lua, also under preloaded allocators\n"
     "  task           task memory, with and without a spy\n"
     "  mapi           buffers that own others\n"
+    "  clr            CLR hosting, both ways\n"
     "  debug          the debug host over mimalloc\n"
+    "  sqlite         SQLite's statements over the debug host's modes\n"
     "  layers         instructions and time of each layer\n"
     "  peers          the debug host beside heaptrack, valgrind and others\n"
-    "  run            stock programs under run, a preloaded mimalloc, and heaptrack\n",
+    "  run            stock programs under run, a preloaded mimalloc, and heaptrack\n\n"
+    "The first line of FILE is {\"schema\", \"hostmalloc\", \"processors\"}. Each other "
+    "one is a "
+    "figure:\n"
+    "  program        which of the programs in libexec/hostmalloc/bench\n"
+    "  workload       what was done\n"
+    "  what, against  whose figure, and whose it is divided by; or the unit of one that "
+    "is "
+    "no ratio\n"
+    "  x              bytes, threads, blocks or sites where it is one of a row of these; "
+    "0\n"
+    "  median, q1, q3 of the repeats\n"
+    "  bound          the median should not be above it; 0: none\n",
     run_bench};

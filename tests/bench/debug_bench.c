@@ -117,10 +117,18 @@ static int measure_works(const struct work *works, size_t count, int bounded)
             printf("  %-26s %6.1f ns  %6.2f  [%.2f %.2f]", debug_modes[mode].name,
                    ns_of(samples, had, mode, wall), ratio.median, ratio.q1, ratio.q3);
             if (wall) {
-                printf("  threads' own time %.2f",
-                       ratios_of(samples, had, mode, 0).median);
+                const spread own = ratios_of(samples, had, mode, 0);
+                char workload[96];
+                printf("  threads' own time %.2f", own.median);
+                snprintf(workload, sizeof workload, "%s, threads' own time",
+                         works[w].name);
+                measure_record(workload, debug_modes[mode].name, debug_modes[0].name,
+                               (double)works[w].live, own, 0);
             }
-            measure_row(ratio.median, bounded ? debug_modes[mode].bound : 0);
+            const double bound = bounded ? debug_modes[mode].bound : 0;
+            measure_record(works[w].name, debug_modes[mode].name, debug_modes[0].name,
+                           (double)works[w].live, ratio, bound);
+            measure_row(ratio.median, bound);
         }
     }
     return 1;

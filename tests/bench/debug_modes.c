@@ -122,6 +122,28 @@ static void run_weighing(void *context, int answer)
     measure_answer(answer, &out, sizeof out);
 }
 
+/* A figure that is no ratio: what it counts stands where a ratio names the other. */
+static void
+record(const weighing *w, const char *what, const char *unit, double figure, double bound)
+{
+    char workload[64];
+    snprintf(workload, sizeof workload, "%s, %zu sites", what, w->sites);
+    measure_record(workload, debug_modes[w->mode].name, unit, (double)w->blocks,
+                   (spread){figure, figure, figure}, bound);
+}
+
+static void record_all(const weighing *of, const weight *w)
+{
+    record(of, "resident", "bytes a block", w->resident, 0);
+    if (of->mode != 0) {
+        record(of, "added", "bytes a block", w->overhead,
+               debug_modes[of->mode].bound_overhead);
+        record(of, "snapshot", "seconds", w->snapshot, 0);
+        record(of, "check", "seconds", w->check, 0);
+        record(of, "report", "seconds", w->report, 1);
+    }
+}
+
 int debug_weigh(size_t blocks)
 {
     churn_prepare();
@@ -140,6 +162,7 @@ int debug_weigh(size_t blocks)
                 fprintf(stderr, "debug_bench: a process failed\n");
                 return 0;
             }
+            record_all(&wanted, &w);
             printf("  %-26s resident %6.1f", debug_modes[mode].name, w.resident);
             if (mode == 0) {
                 measure_row(0, 0);

@@ -125,6 +125,8 @@ static void print_counts(const struct stage *s, size_t who, uint64_t steps, doub
     const double total = layer_count(spec_of(s, who, text), calls, steps) - loop;
     none = who == 0 ? total : none;
     printf(" %12.1f %+8.1f", total, total - none);
+    measure_record(s->name, who == DIRECT ? "direct" : layers[who].name, "instructions",
+                   0, (spread){total, total, total}, 0);
 }
 
 static void print_stage(const struct stage *s, size_t count)

@@ -137,6 +137,7 @@ static int compare(const char *name, size_t more, int rounds)
         const spread ratio = measure_spread(ratios[i], (size_t)rounds);
         printf("  %-32s %7.1f  %.2f [%.2f-%.2f]", contenders[i].name, time.median,
                ratio.median, ratio.q1, ratio.q3);
+        measure_record(name, contenders[i].name, contenders[0].name, 0, ratio, 0);
         measure_row(ratio.median, 0);
     }
     return 1;

@@ -9,15 +9,15 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #define COBJMACROS
 #include <hostmalloc/bridges/ole.h>
 #include <hostmalloc/hostmalloc.h>
 
-#define COUNT(array) (sizeof(array) / sizeof((array)[0]))
-#define SLOTS        1000
-#define MOST_ROUNDS  201
+#include "measure.h"
+
+#define SLOTS       1000
+#define MOST_ROUNDS 201
 
 static hm_malloc *exact;
 static hm_malloc *plain;
@@ -82,13 +82,6 @@ static const struct contender {
     {"CoTaskMemAlloc, guarding spy", function_get, function_put, GUARDING},
 };
 
-static double now_ns(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec * 1e9 + (double)t.tv_nsec;
-}
-
 static void pairs(const struct contender *c)
 {
     for (unsigned long i = 0; i < steps; i++) {
@@ -148,25 +141,19 @@ static int spy_set(spying how, int on)
     return status == S_OK && (how != SOMEBODY_LEFT || CoRevokeMallocSpy() == S_OK);
 }
 
-static int by_value(const void *a, const void *b)
-{
-    const double x = *(const double *)a;
-    const double y = *(const double *)b;
-    return (x > y) - (x < y);
-}
-
-static int measure(const char *name, void (*work)(const struct contender *c), int rounds)
+static int compare(const char *name, void (*work)(const struct contender *c), int rounds)
 {
     static double ns[COUNT(contenders)][MOST_ROUNDS];
+    spread ratio[COUNT(contenders)];
     for (int round = 0; round < rounds; round++) {
         for (size_t i = 0; i < COUNT(contenders); i++) {
             const size_t who = round % 2 ? COUNT(contenders) - 1 - i : i;
             if (!spy_set(contenders[who].spies, 1)) {
                 return 0;
             }
-            const double begin = now_ns();
+            const double begin = measure_wall();
             work(&contenders[who]);
-            ns[who][round] = (now_ns() - begin) / (double)steps;
+            ns[who][round] = (measure_wall() - begin) / (double)steps;
             if (!spy_set(contenders[who].spies, 0)) {
                 return 0;
             }
@@ -174,17 +161,18 @@ static int measure(const char *name, void (*work)(const struct contender *c), in
     }
     printf("%-8s%38s  median [quartiles]\n", name, "ns");
     for (size_t i = 0; i < COUNT(contenders); i++) {
-        double ratio[MOST_ROUNDS];
-        double sorted[MOST_ROUNDS];
+        double ratios[MOST_ROUNDS];
         for (int round = 0; round < rounds; round++) {
-            ratio[round] = ns[i][round] / ns[0][round];
-            sorted[round] = ns[i][round];
+            ratios[round] = ns[i][round] / ns[0][round];
         }
-        qsort(ratio, (size_t)rounds, sizeof(double), by_value);
-        qsort(sorted, (size_t)rounds, sizeof(double), by_value);
-        printf("  %-32s %11.1f  %.2f [%.2f-%.2f]\n", contenders[i].name,
-               sorted[rounds / 2], ratio[rounds / 2], ratio[rounds / 4],
-               ratio[rounds - 1 - rounds / 4]);
+        ratio[i] = measure_spread(ratios, (size_t)rounds);
+    }
+    for (size_t i = 0; i < COUNT(contenders); i++) {
+        printf("  %-32s %11.1f  %.2f [%.2f-%.2f]", contenders[i].name,
+               measure_spread(ns[i], (size_t)rounds).median, ratio[i].median, ratio[i].q1,
+               ratio[i].q3);
+        measure_record(name, contenders[i].name, contenders[0].name, 0, ratio[i], 0);
+        measure_row(ratio[i].median, 0);
     }
     return 1;
 }
@@ -212,8 +200,9 @@ int main(int argc, char **argv)
         hm_error_print(&err);
         return err.status == HM_E_NOT_FOUND ? 77 : 2;
     }
-    if (CoGetMalloc(MEMCTX_TASK, &task) != S_OK || !measure("pairs", pairs, rounds) ||
-        !measure("churn", churn, rounds)) {
+    measure_head("ole_cost", "ratios to hm_alloc, taken within each round");
+    if (CoGetMalloc(MEMCTX_TASK, &task) != S_OK || !compare("pairs", pairs, rounds) ||
+        !compare("churn", churn, rounds)) {
         fprintf(stderr, "ole_cost: a call failed\n");
         return 1;
     }
@@ -221,5 +210,5 @@ int main(int argc, char **argv)
     hm_malloc_release(plain);
     hm_malloc_release(exact);
     hm_host_release(host);
-    return 0;
+    return measure_end();
 }

@@ -214,7 +214,8 @@ static spread spread_of(size_t who, size_t member, unsigned rounds)
 static void print_peer(size_t who, size_t script, int heavy, unsigned rounds)
 {
     const spread cpu = spread_of(who, offsetof(sample, cpu), rounds);
-    const double peak = spread_of(who, offsetof(sample, peak), rounds).median;
+    const spread peaks = spread_of(who, offsetof(sample, peak), rounds);
+    const double peak = peaks.median;
     const double bound = heavy ? 0 : peers[who].cpu[script];
     const double bound_peak = heavy ? 0 : peers[who].peak[script];
     char workload[64];
@@ -224,6 +225,8 @@ static void print_peer(size_t who, size_t script, int heavy, unsigned rounds)
     snprintf(workload, sizeof workload, "%s, cpu", scripts[script].file);
     measure_record(workload, peers[who].name, peers[0].name, heavy, cpu, bound);
     measure_row(cpu.median, bound);
+    snprintf(workload, sizeof workload, "%s, peak", scripts[script].file);
+    measure_record(workload, peers[who].name, peers[0].name, heavy, peaks, bound_peak);
     if (bound_peak > 0) {
         printf("  %-30s              peak %6.2f", "", peak);
         measure_row(peak, bound_peak);
