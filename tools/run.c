@@ -202,7 +202,9 @@ static int complete_spec(const options *o, const char *path, char *spec)
         run_spec_add(spec, SPEC_BYTES, "leaks", "no");
     }
     if (path && (!o->format || strcmp(o->format, "text") == 0)) {
-        run_spec_add(spec, SPEC_BYTES, "report", path);
+        /* A host begins its file anew. What several programs share gets the reports of their ends, which have it all. */
+        run_spec_add(spec, SPEC_BYTES, "report",
+                     o->follow && !strstr(path, "%p") ? "/dev/null" : path);
     }
     return EXIT_CLEAN;
 }
@@ -245,6 +247,9 @@ static int prepare(const options *o)
     }
     if (o->report && !prepare_report(o->report, path, sizeof path)) {
         return failed("cannot be written", o->report);
+    }
+    if (o->report && !run_spec_holds(path)) {
+        return failed("parentheses of a report's name must match", path);
     }
     const int status = complete_spec(o, o->report ? path : NULL, spec);
     if (status != EXIT_CLEAN) {

@@ -32,6 +32,19 @@ static int has_option(const char *element, size_t length, const char *key)
     return 0;
 }
 
+int run_spec_holds(const char *value)
+{
+    size_t depth = 0;
+    for (; *value; value++) {
+        if (*value == ')' && depth == 0) {
+            return 0;
+        }
+        depth += *value == '(';
+        depth -= *value == ')';
+    }
+    return depth == 0;
+}
+
 int run_spec_add(char *spec, size_t size, const char *key, const char *value)
 {
     static const char wanted[] = "debug";

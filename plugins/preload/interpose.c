@@ -46,12 +46,14 @@ static inline hm_malloc *enter(const void *caller)
     return m;
 }
 
-static inline void *leave(void *block)
+/* A host may ask the system things that fail, and no program expects errno of a malloc that worked. */
+static inline void *leave(void *block, int kept)
 {
-    hm__thread_state = HM__THREAD_OUTSIDE;
-    if (RARE(!block)) {
-        errno = ENOMEM;
+    if (RARE(hm__startup_owns(block))) {
+        hm__preload_refuse(); /* the host asked malloc() for it, while it stands in for that */
     }
+    hm__thread_state = HM__THREAD_OUTSIDE;
+    errno = block ? kept : ENOMEM;
     return block;
 }
 
@@ -91,7 +93,8 @@ void *hm__interposed_alloc(size_t size, const void *caller)
     if (RARE(!m)) {
         return outside_alloc(size, 16);
     }
-    return leave(hm_alloc_at(m, size, HM_LEVEL_CURRENT, site_of(m, caller)));
+    const int kept = errno;
+    return leave(hm_alloc_at(m, size, HM_LEVEL_CURRENT, site_of(m, caller)), kept);
 }
 
 void *hm__interposed_aligned(size_t size, size_t alignment, const void *caller)
@@ -100,8 +103,10 @@ void *hm__interposed_aligned(size_t size, size_t alignment, const void *caller)
     if (RARE(!m)) {
         return outside_alloc(size, alignment);
     }
+    const int kept = errno;
     return leave(
-        hm_alloc_aligned_at(m, size, alignment, HM_LEVEL_CURRENT, site_of(m, caller)));
+        hm_alloc_aligned_at(m, size, alignment, HM_LEVEL_CURRENT, site_of(m, caller)),
+        kept);
 }
 
 /* A block of the host's while this thread is in it: some other code of the process runs inside, and its block must stay
@@ -147,6 +152,7 @@ void hm__interposed_free(void *block, size_t size, size_t alignment, const void 
         outside_free(block);
         return;
     }
+    const int kept = errno;
     hm__thread_state = HM__THREAD_INSIDE;
     if (m->flags & HM_MALLOC_DEBUG) {
         free_judged(m, block, size, alignment, hm__caller_site(caller));
@@ -154,6 +160,7 @@ void hm__interposed_free(void *block, size_t size, size_t alignment, const void 
         (HM_LOAD(m->vtbl)->free)(m, block);
     }
     hm__thread_state = HM__THREAD_OUTSIDE;
+    errno = kept;
 }
 
 static size_t size_of(void *block)
@@ -206,12 +213,13 @@ static void *resize(void *block, size_t size, const void *caller)
         return is_passing() ? __wrap_realloc(block, size)
                             : outside_realloc(block, size, caller);
     }
+    const int kept = errno;
     hm_site *site = site_of(m, caller);
     void *moved = hm_realloc_at(m, block, HM_SIZE_UNKNOWN, size, HM_LEVEL_CURRENT, site);
     if (RARE(!moved)) {
         moved = hm__preload_resize_stray(m, block, size, site);
     }
-    return leave(moved);
+    return leave(moved, kept);
 }
 
 static size_t page_size(void)
@@ -269,7 +277,9 @@ EXPORT void *calloc(size_t count, size_t size)
         void *block = outside_alloc(bytes, 16);
         return block ? memset(block, 0, bytes) : NULL;
     }
-    return leave(hm_alloc_zeroed_at(m, 1, bytes, HM_LEVEL_CURRENT, site_of(m, caller)));
+    const int kept = errno;
+    return leave(hm_alloc_zeroed_at(m, 1, bytes, HM_LEVEL_CURRENT, site_of(m, caller)),
+                 kept);
 }
 
 EXPORT void *realloc(void *block, size_t size)

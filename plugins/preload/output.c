@@ -44,14 +44,21 @@ static int open_file(void)
     return open(name, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644);
 }
 
+/* Never at one of the first three: the command that writes the report is given those. */
+static int open_held(void)
+{
+    const int fd = open_file();
+    const int high = hold(fd);
+    if (fd >= 0) {
+        close(fd);
+    }
+    return high;
+}
+
 void hm__preload_output_start(const char *file)
 {
     path = file;
-    const int fd = path ? open_file() : 2;
-    held = hold(fd);
-    if (path && fd >= 0) {
-        close(fd);
-    }
+    held = path ? open_held() : hold(2);
     if (held < 0 || fstat(held, &opened) != 0) {
         memset(&opened, 0, sizeof opened);
     }
@@ -71,7 +78,7 @@ int hm__preload_output(void)
         return held;
     }
     if (path) {
-        held = open_file();
+        held = open_held();
         return held;
     }
     return is_still(2) ? 2 : -1;

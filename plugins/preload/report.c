@@ -21,11 +21,12 @@
 
 static const hm__settings *settings;
 static hm_host *host;
-static int serves;
+static unsigned malloc_is;
 static pid_t process;     /* who reports; 0: nobody */
 static uint32_t reported; /* atomic */
 
 int __cxa_atexit(void (*handler)(void *), void *argument, void *object);
+int __cxa_at_quick_exit(void (*handler)(void *), void *object);
 
 static const char *spec(void)
 {
@@ -106,7 +107,7 @@ static void write_run(int fd)
     put(fd, "{\"type\":\"run\"");
     put_text(fd, "spec", spec());
     put_number(fd, "records", hm_debug_of_host(host) != NULL);
-    put_number(fd, "malloc", (uint64_t)serves);
+    put_number(fd, "malloc", malloc_is);
     put_number(fd, "dropped", hm__callers_dropped());
     put(fd, "}\n");
     for (size_t i = 0; hm__preload_injected(i, &injected); i++) {
@@ -222,11 +223,11 @@ static hm_fork_hooks fork_hooks = {
 
 void hm__preload_report_start(const hm__settings *read,
                               hm_host *of_host,
-                              int serves_malloc)
+                              unsigned whose_malloc)
 {
     settings = read;
     host = of_host;
-    serves = serves_malloc;
+    malloc_is = whose_malloc;
     if (!settings->command) {
         return;
     }
@@ -235,4 +236,5 @@ void hm__preload_report_start(const hm__settings *read,
     hm_core_table()->at_fork(&fork_hooks);
     /* Of no object, so that it is called after every library's destructors. */
     __cxa_atexit(at_exit, NULL, NULL);
+    __cxa_at_quick_exit(at_exit, NULL);
 }

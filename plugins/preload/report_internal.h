@@ -7,10 +7,15 @@
 
 #include "settings_internal.h"
 
+/* Whose malloc() the program has. */
+#define HM__REPORT_LIBCS    0u
+#define HM__REPORT_HOSTS    1u
+#define HM__REPORT_ANOTHERS 2u /* of a library that was preloaded before us */
+
 /* Make ready, and have the end of the process call hm__preload_report. settings and host are kept. */
 void hm__preload_report_start(const hm__settings *settings,
                               hm_host *host,
-                              int serves_malloc);
+                              unsigned whose_malloc);
 
 /* Once: later calls do nothing, and neither does a child that is not followed. */
 void hm__preload_report(void);

@@ -4,6 +4,8 @@
 #include "serve_internal.h"
 
 #include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #include "startup_internal.h"
 
@@ -20,6 +22,19 @@ void hm__preload_serve(hm_malloc *m, int is_direct)
     }
     __atomic_store_n(&hm__preload_phase, m ? HM__PRELOAD_SERVING : HM__PRELOAD_PASSING,
                      __ATOMIC_RELEASE);
+}
+
+void hm__preload_refuse(void)
+{
+    hm_error err;
+    hm_error_set(
+        &err, HM_E_UNSUPPORTED, "run",
+        "this host takes its blocks from malloc(), so it cannot answer it; expected "
+        "another, or --no-malloc");
+    hm_error_print(&err);
+    for (;;) {
+        syscall(SYS_exit_group, HM__PRELOAD_EXIT_REFUSED);
+    }
 }
 
 static hm_malloc *candidate(size_t index)

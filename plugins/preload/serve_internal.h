@@ -10,6 +10,9 @@
 #define HM__PRELOAD_PASSING  1u /* libc, as if we were not here */
 #define HM__PRELOAD_SERVING  2u
 
+/* A spec is never replaced by another, and this is not the program's failure: the code that `run` uses for it. */
+#define HM__PRELOAD_EXIT_REFUSED 2
+
 /* Set once, by the constructor, and then read by all. */
 extern hm_malloc *hm__preload_malloc; /* NULL unless it serves */
 extern uint32_t hm__preload_phase;
@@ -22,6 +25,9 @@ extern _Thread_local unsigned char hm__preload_loaded;
 
 /* m NULL: libc serves. is_direct: no call of m's causes another one that m could not take. */
 void hm__preload_serve(hm_malloc *m, int is_direct);
+
+/* The host takes its blocks from malloc(): end the process, and say so. */
+_Noreturn void hm__preload_refuse(void);
 
 /* The host to give to bridges: over @p host, with every call of its mallocs marked as inside, and blocks that the
    program mixes up found. NULL when there is no memory. */

@@ -23,13 +23,10 @@
 #include "startup_internal.h"
 #include "thread_internal.h"
 
-/* A spec is never replaced by another, and this is not the program's failure: the code that `run` uses for it. */
-#define EXIT_REFUSED 2
-
 static _Noreturn void refuse(const hm_error *err)
 {
     hm_error_print(err);
-    _exit(EXIT_REFUSED);
+    _exit(HM__PRELOAD_EXIT_REFUSED);
 }
 
 static int measure_loader(void *context, const hm__object *object)
@@ -91,7 +88,10 @@ __attribute__((constructor)) static void start(void)
         refuse(&err);
     }
     const int serves = !settings.no_malloc && !is_replaced;
-    hm__preload_report_start(&settings, host, serves);
+    hm__preload_report_start(&settings, host,
+                             serves               ? HM__REPORT_HOSTS
+                             : settings.no_malloc ? HM__REPORT_LIBCS
+                                                  : HM__REPORT_ANOTHERS);
     const int direct = is_direct(settings.host);
     hm_host *hooked = direct ? host : hm__preload_hooked_host(host);
     hm__preload_serve(serves ? open_malloc(host) : NULL, direct);

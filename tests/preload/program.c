@@ -135,6 +135,10 @@ static void key_gone(void *value)
 
 static void *short_life(void *from_elsewhere)
 {
+    errno = 77;
+    void *first = take(20);
+    REQUIRE(first && errno == 77);
+    give(first);
     for (size_t i = 0; i < KEYS; i++) {
         pthread_setspecific(keys[i], take(i + 1));
     }
@@ -322,6 +326,22 @@ static void closed(void)
     give(take(100));
 }
 
+/* As daemons do before they open anything. */
+static void empties(void)
+{
+    for (int fd = 0; fd < 1024; fd++) {
+        close(fd);
+    }
+    give(take(100));
+    exit(0);
+}
+
+static void hurries(void)
+{
+    give(take(100));
+    quick_exit(4);
+}
+
 static void becomes(void)
 {
     give(take(100));
@@ -377,7 +397,8 @@ static const struct mode {
              {"opens", opens},       {"forks", forks},     {"names", names},
              {"crossing", crossing}, {"closed", closed},   {"becomes", becomes},
              {"stays", stays},       {"leaves", leaves},   {"killed", killed},
-             {"children", children}, {"leaks", leaks},     {"wrong", wrong}};
+             {"empties", empties},   {"hurries", hurries}, {"children", children},
+             {"leaks", leaks},       {"wrong", wrong}};
 
 int main(int argc, char **argv)
 {

@@ -220,6 +220,19 @@ static void run_spec__options_go_to_the_debug_host(void **state)
     }
 }
 
+static void run_spec__values_have_matching_parentheses(void **state)
+{
+    static const struct {
+        const char *value;
+        int holds;
+    } cases[] = {{"", 1},  {"a", 1},  {"(a)", 1}, {"a (b(c)) d", 1}, {"(", 0},
+                 {")", 0}, {")(", 0}, {"(a", 0},  {"a)b(", 0}};
+    (void)state;
+    for (size_t i = 0; i < COUNT(cases); i++) {
+        CHECK_ROW(cases[i].value, run_spec_holds(cases[i].value) == cases[i].holds);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -229,7 +242,8 @@ int main(void)
         cmocka_unit_test(callers__a_place_has_one_site),
         cmocka_unit_test(callers__the_table_is_bounded),
         cmocka_unit_test(objects__symbols_are_those_of_dlsym),
-        cmocka_unit_test(run_spec__options_go_to_the_debug_host)};
+        cmocka_unit_test(run_spec__options_go_to_the_debug_host),
+        cmocka_unit_test(run_spec__values_have_matching_parentheses)};
     hm__objects_start();
     hm__callers_start();
     return cmocka_run_group_tests(tests, NULL, NULL);

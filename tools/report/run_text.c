@@ -81,8 +81,10 @@ void write_run_text(const snapshot *s, FILE *to)
     const json *run = snapshot_run(s);
     fprintf(to, "hostmalloc run: %s (pid %llu), host %s, hostmalloc %s\n", s->program,
             (unsigned long long)s->pid, json_text(run, "spec", "?"), s->version);
-    fprintf(to, "  %-10s %s\n", "malloc",
-            json_number(run, "malloc") ? "the host's" : "libc's");
+    static const char *const whose[] = {"libc's", "the host's",
+                                        "of a library that was preloaded before"};
+    const uint64_t malloc_is = json_number(run, "malloc");
+    fprintf(to, "  %-10s %s\n", "malloc", malloc_is < 3 ? whose[malloc_is] : "?");
     for (const json *line = s->lines; line; line = line->next) {
         if (is_type(line, "bridge")) {
             print_bridge(to, line);

@@ -71,6 +71,50 @@ static void symbolize_frame(snapshot *s, frame_row *row)
     }
 }
 
+static json *writable(const json *value, json_kind kind)
+{
+    return value && value->kind == kind ? (json *)(uintptr_t)value : NULL;
+}
+
+static void add_text(json *object, const char *key, char *text)
+{
+    json *member = calloc(1, sizeof *member);
+    char *name = member ? strdup(key) : NULL;
+    if (!name) {
+        free(member);
+        free(text);
+        return;
+    }
+    *member = (json){.kind = JSON_TEXT, .text = text, .key = name, .next = object->item};
+    object->item = member;
+}
+
+/* Where a mistake was made is read from its line, so it is said there. */
+static void symbolize_spot(const json *finding, const char *key)
+{
+    char module[4096];
+    uint64_t offset;
+    symbol found;
+    json *spot = writable(json_member(finding, key), JSON_OBJECT);
+    json *file = writable(json_member(spot, "file"), JSON_TEXT);
+    json *line = writable(json_member(spot, "line"), JSON_NUMBER);
+    if (!file || !line || line->number ||
+        !split(file->text, module, sizeof module, &offset)) {
+        return;
+    }
+    symbol_find(module, offset - 1, &found);
+    if (found.file) {
+        free(file->text);
+        file->text = found.file;
+        line->number = found.line;
+    }
+    if (found.function && !json_member(spot, "function")) {
+        add_text(spot, "function", found.function);
+    } else {
+        free(found.function);
+    }
+}
+
 static void add(figures *to, const figures *from)
 {
     to->live_blocks += from->live_blocks;
@@ -128,6 +172,11 @@ void snapshot_symbolize(snapshot *s)
         for (size_t k = 0; k < s->stacks[i].frame_count; k++) {
             symbolize_frame(s, &s->stacks[i].frames[k]);
         }
+    }
+    for (size_t i = 0; i < s->finding_count; i++) {
+        symbolize_spot(s->findings[i], "allocated");
+        symbolize_spot(s->findings[i], "freed");
+        symbolize_spot(s->findings[i], "here");
     }
     symbol_done();
     merge(s);
