@@ -19,15 +19,16 @@
 #define HM_BRIDGE_PLAIN
 #include <hostmalloc/bridges/cpython.h>
 #include <hostmalloc/bridges/curl.h>
+#include <hostmalloc/bridges/libgit2.h>
 #include <hostmalloc/bridges/libuv.h>
 #include <hostmalloc/bridges/libxml2.h>
 #include <hostmalloc/bridges/openssl.h>
 #include <hostmalloc/bridges/sqlite.h>
 
 /* A library comes after those that it calls from its own initialisation, which setting its hook may be. */
-static const hm_bridge *const known[] = {&hm_openssl_bridge, &hm_sqlite_bridge,
-                                         &hm_libxml2_bridge, &hm_libuv_bridge,
-                                         &hm_cpython_bridge, &hm_curl_bridge};
+static const hm_bridge *const known[] = {
+    &hm_openssl_bridge, &hm_sqlite_bridge, &hm_libxml2_bridge, &hm_libuv_bridge,
+    &hm_cpython_bridge, &hm_curl_bridge,   &hm_libgit2_bridge};
 
 #define BRIDGE_COUNT (sizeof known / sizeof known[0])
 
