@@ -20,22 +20,33 @@
 
 typedef void change(void const volatile *from, size_t bytes);
 
-static change *poison; /* written once, before the first host is open */
+/* Every host that is opened finds the same; others may be reading meanwhile. */
+static change *poison;
 static change *unpoison;
 static int memcheck;
+
+#ifndef INSTRUMENTED
+/* POSIX promises that a function's address fits a pointer. */
+static change *change_named(const char *name)
+{
+    void *const symbol = hm__os_process_symbol(name);
+    change *found;
+    memcpy(&found, &symbol, sizeof found);
+    return found;
+}
+#endif
 
 int hm__debug_annotate_possible(void)
 {
 #ifndef INSTRUMENTED
-    /* POSIX promises that a function's address fits a pointer. */
-    *(void **)&unpoison = hm__os_process_symbol("__asan_unpoison_memory_region");
-    *(void **)&poison =
-        unpoison ? hm__os_process_symbol("__asan_poison_memory_region") : NULL;
+    change *const lifts = change_named("__asan_unpoison_memory_region");
+    DEBUG_SET(unpoison, lifts);
+    DEBUG_SET(poison, lifts ? change_named("__asan_poison_memory_region") : NULL);
 #endif
 #ifdef HOSTMALLOC_MEMCHECK
-    memcheck = RUNNING_ON_VALGRIND != 0;
+    DEBUG_SET(memcheck, RUNNING_ON_VALGRIND != 0);
 #endif
-    return poison || memcheck;
+    return DEBUG_GET(poison) || DEBUG_GET(memcheck);
 }
 
 static void (*heaptrack_made)(void *block, size_t bytes);
@@ -44,16 +55,18 @@ static void (*heaptrack_gone)(void *block);
 int hm__debug_heaptrack_possible(hm_host *inner)
 {
     void *libc = NULL;
-    *(void **)&heaptrack_gone = hm__os_process_symbol("heaptrack_free");
-    *(void **)&heaptrack_made =
-        heaptrack_gone ? hm__os_process_symbol("heaptrack_malloc") : NULL;
-    return heaptrack_made && inner->vtbl->find(inner, "libc", &libc) != HM_OK;
+    void *const gone = hm__os_process_symbol("heaptrack_free");
+    void *const made = gone ? hm__os_process_symbol("heaptrack_malloc") : NULL;
+    DEBUG_SET(*(void **)&heaptrack_gone, gone);
+    DEBUG_SET(*(void **)&heaptrack_made, made);
+    return made && inner->vtbl->find(inner, "libc", &libc) != HM_OK;
 }
 
 void hm__debug_heaptrack_made(const debug_malloc *m, const void *block, size_t bytes)
 {
     if (block && m->host->heaptracks) {
-        heaptrack_made((void *)(uintptr_t)block, bytes);
+        void (*const made)(void *, size_t) = DEBUG_GET(heaptrack_made);
+        made((void *)(uintptr_t)block, bytes);
     }
 }
 
@@ -61,17 +74,19 @@ void hm__debug_heaptrack_gone(const debug_malloc *m, const void *block)
 {
     if (block && m->host->heaptracks &&
         hm__debug_is_live(hm__block_map_state(&hm__debug.map, block))) {
-        heaptrack_gone((void *)(uintptr_t)block);
+        void (*const gone)(void *) = DEBUG_GET(heaptrack_gone);
+        gone((void *)(uintptr_t)block);
     }
 }
 
 static void hide(const void *from, size_t bytes)
 {
-    if (poison && bytes) {
-        poison(from, bytes);
+    change *const hides = DEBUG_GET(poison);
+    if (hides && bytes) {
+        hides(from, bytes);
     }
 #ifdef HOSTMALLOC_MEMCHECK
-    if (memcheck) {
+    if (DEBUG_GET(memcheck)) {
         VALGRIND_MAKE_MEM_NOACCESS(from, bytes);
     }
 #endif
@@ -79,13 +94,14 @@ static void hide(const void *from, size_t bytes)
 
 static void reveal(const void *from, size_t bytes, int is_written)
 {
-    if (poison) {
-        unpoison(from, bytes);
+    if (DEBUG_GET(poison)) {
+        change *const lifts = DEBUG_GET(unpoison);
+        lifts(from, bytes);
     }
 #ifdef HOSTMALLOC_MEMCHECK
-    if (memcheck && is_written) {
+    if (DEBUG_GET(memcheck) && is_written) {
         VALGRIND_MAKE_MEM_DEFINED(from, bytes);
-    } else if (memcheck) {
+    } else if (DEBUG_GET(memcheck)) {
         VALGRIND_MAKE_MEM_UNDEFINED(from, bytes);
     }
 #else
@@ -97,7 +113,7 @@ static void reveal(const void *from, size_t bytes, int is_written)
 void hm__debug_annotate_begin(void)
 {
 #ifdef HOSTMALLOC_MEMCHECK
-    if (memcheck) {
+    if (DEBUG_GET(memcheck)) {
         VALGRIND_DISABLE_ERROR_REPORTING;
     }
 #endif
@@ -106,7 +122,7 @@ void hm__debug_annotate_begin(void)
 void hm__debug_annotate_end(void)
 {
 #ifdef HOSTMALLOC_MEMCHECK
-    if (memcheck) {
+    if (DEBUG_GET(memcheck)) {
         VALGRIND_ENABLE_ERROR_REPORTING;
     }
 #endif
