@@ -118,8 +118,9 @@ static slot *find_slot(const hm_malloc *m)
 hm_status hm_expat_take(hm_malloc *m, const hm_expat_suite **out, hm_error *err)
 {
     *out = NULL;
-    if (!m) {
-        return hm_error_set(err, HM_E_INVALID, "bridge:expat", "needs a malloc");
+    const hm_status valid = hm_malloc_validate(m, err);
+    if (valid != HM_OK) {
+        return valid;
     }
     lock_slots();
     slot *const at = find_slot(m);
@@ -137,16 +138,30 @@ hm_status hm_expat_take(hm_malloc *m, const hm_expat_suite **out, hm_error *err)
                              HM_EXPAT_PARSERS);
 }
 
+/* Which of ours; HM_EXPAT_PARSERS for NULL and somebody else's. */
+static unsigned place_of(const hm_expat_suite *suite)
+{
+    unsigned at = 0;
+    while (at < HM_EXPAT_PARSERS && suite != &suites[at]) {
+        at++;
+    }
+    return at;
+}
+
 void hm_expat_give_back(const hm_expat_suite *suite)
 {
-    if (!suite) {
+    const unsigned place = place_of(suite);
+    hm_malloc *m = NULL;
+    if (place == HM_EXPAT_PARSERS) {
         return;
     }
     lock_slots();
-    slot *const at = &slots[suite - suites];
-    hm_malloc *const m = at->m;
-    if (--at->parsers == 0) {
-        __atomic_store_n(&at->m, NULL, __ATOMIC_RELEASE);
+    slot *const at = &slots[place];
+    if (at->parsers > 0) {
+        m = at->m;
+        if (--at->parsers == 0) {
+            __atomic_store_n(&at->m, NULL, __ATOMIC_RELEASE);
+        }
     }
     hm_core_table()->unlock(&lock);
     hm_malloc_release(m);

@@ -117,9 +117,37 @@ static void expat__many_parsers(void **state)
     hm_host_release(host);
 }
 
+/* What was given back already, or is not ours, changes nothing for others. */
+static void expat__wrong_suites(void **state)
+{
+    static const hm_expat_suite theirs = {malloc, realloc, free};
+    const hm_expat_suite *suite, *again;
+    hm_malloc no_table = {.flags = 0};
+    hm_host *host;
+    hm_malloc *m;
+    (void)state;
+    assert_int_equal(hm_host_open("debug", &host, NULL), HM_OK);
+    assert_int_equal(hm_host_create_malloc(host, "own", 0, &m, NULL), HM_OK);
+    assert_int_equal(hm_expat_take(&no_table, &suite, NULL), HM_E_INVALID);
+    assert_null(suite);
+    hm_expat_give_back(&theirs);
+    assert_int_equal(hm_expat_take(m, &suite, NULL), HM_OK);
+    hm_expat_give_back(suite);
+    hm_expat_give_back(suite);
+    assert_int_equal(hm_expat_take(m, &again, NULL), HM_OK);
+    assert_ptr_equal(again, suite); /* the place is as free as before */
+    void *const block = again->alloc(10);
+    assert_int_not_equal(hm_owns(m, block), 0);
+    again->free(block);
+    hm_expat_give_back(again);
+    hm_malloc_release(m);
+    hm_host_release(host);
+}
+
 int main(void)
 {
     static const struct CMUnitTest tests[] = {cmocka_unit_test(expat__parses_as_ever),
-                                              cmocka_unit_test(expat__many_parsers)};
+                                              cmocka_unit_test(expat__many_parsers),
+                                              cmocka_unit_test(expat__wrong_suites)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -33,11 +33,11 @@ typedef struct hm_expat_suite {
 
 HM_BEGIN_DECLS
 
-/** A set of functions over @p m, which gets a reference for each time it is taken. HM_E_INVALID for NULL; HM_E_NOMEM
+/** A set of functions over @p m, which gets a reference for each time it is taken. HM_E_INVALID for NULL or no malloc; HM_E_NOMEM
     when HM_EXPAT_PARSERS other mallocs have theirs. @threads any */
 hm_status hm_expat_take(hm_malloc *m, const hm_expat_suite **out, hm_error *err);
 
-/** The parser that took @p suite is gone; NULL does nothing. @threads any */
+/** The parser that took @p suite is gone; NULL, a suite of somebody else's and one that nobody has taken do nothing. @threads any */
 void hm_expat_give_back(const hm_expat_suite *suite);
 
 HM_END_DECLS
