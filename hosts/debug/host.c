@@ -39,15 +39,26 @@ static void host_report_end(debug_host *host)
 
 /* Hosts nobody releases still owe their report. Not in a child of fork: its blocks are the parent's too. */
 static uint32_t exit_process;
+/* 1: hosts that other threads release meanwhile stay as they are; guarded by lock. */
+static uint32_t exit_reports;
+
+static void exit_reporting(uint32_t on)
+{
+    hm__debug.core->lock(&hm__debug.lock);
+    exit_reports = on;
+    hm__debug.core->unlock(&hm__debug.lock);
+}
 
 static void at_exit(void)
 {
     if (hm__debug.core->process_id() != exit_process) {
         return;
     }
+    exit_reporting(1);
     for (debug_host *host = hm__debug.hosts; host; host = host->next) {
         host_report_end(host);
     }
+    exit_reporting(0);
     /* exit() would flush after the last handler, and this is the last: what the program wrote must not be lost. No stream
        allocates for that any more. */
     if (exit_code) {
@@ -100,6 +111,10 @@ static void host_end(debug_host *host)
 {
     host_report_end(host);
     hm__debug.core->lock(&hm__debug.lock);
+    if (exit_reports) {
+        hm__debug.core->unlock(&hm__debug.lock);
+        return;
+    }
     debug_host **place = &hm__debug.hosts;
     while (*place != host) {
         place = &(*place)->next;
