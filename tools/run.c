@@ -13,6 +13,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "run_notice.h"
 #include "run_spec.h"
 
 /* As shells have it. */
@@ -267,6 +268,23 @@ static int prepare(const options *o)
     return EXIT_CLEAN;
 }
 
+/* Where the report would have been; other formats have no room for it. */
+static void give_notice(const options *o)
+{
+    const char *why = run_takes_none(o->program[0]);
+    const char *path = getenv("HOSTMALLOC_RUN_REPORT");
+    const int is_text = !o->format || strcmp(o->format, "text") == 0;
+    FILE *file = why && path && is_text && !strstr(path, "%p") ? fopen(path, "a") : NULL;
+    if (why) {
+        fprintf(file ? file : stderr,
+                "hostmalloc run: %s %s: it takes no library, so there is no report\n",
+                o->program[0], why);
+    }
+    if (file) {
+        fclose(file);
+    }
+}
+
 static int run_run(int count, char **arguments)
 {
     options o;
@@ -278,6 +296,7 @@ static int run_run(int count, char **arguments)
     if (status != EXIT_CLEAN) {
         return status;
     }
+    give_notice(&o);
     execvp(o.program[0], o.program);
     const int why = errno;
     failed(strerror(why), o.program[0]);
@@ -307,7 +326,10 @@ const verb run_verb = {
     "  --leak-exitcode N   end with N when blocks are live at the end, or mistakes were "
     "found\n\n"
     "Programs that are statically linked or run with other rights than yours take no "
-    "library.\n"
+    "library;\n"
+    "programs that a signal ends write no report: --host debug:live=FILE keeps their "
+    "figures.\n"
+    "A host that takes its blocks from malloc itself is refused, but for --no-malloc.\n"
     "Exit codes: the program's; 2 usage or a host that is none, 126 and 127 no program, "
     "as in shells.\n",
     run_run};
