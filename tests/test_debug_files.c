@@ -108,6 +108,37 @@ static void files__are_the_childs_own_where_they_are_numbered(void **state)
     }
 }
 
+/* Blocks a child was born with are its parent's; what it makes on a host of its own is not. */
+static void files__tell_no_child_of_its_parents_blocks(void **state)
+{
+    static char text[20000];
+    char path[2][64], spec[2][100];
+    debug_fixture f;
+    int status = 0;
+    (void)state;
+    for (int i = 0; i < 2; i++) {
+        snprintf(path[i], sizeof(path[i]), "/tmp/hm-files-%d-%ld", i, (long)getpid());
+        snprintf(spec[i], sizeof(spec[i]), "debug:report=%s", path[i]);
+    }
+    fixture_open_spec(&f, spec[0]);
+    void *block = hm_debug_alloc(f.m, 10, 0, "parents.c", 1);
+    const pid_t child = fork();
+    if (child == 0) {
+        fixture_open_spec(&f, spec[1]);
+        hm_debug_alloc(f.m, 10, 0, "childs.c", 1);
+        exit(0);
+    }
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_int_equal(status, 0);
+    hm_free(f.m, block);
+    fixture_end(&f);
+    assert_int_equal(file_read(path[0], text, sizeof(text)), 0);
+    file_read(path[1], text, sizeof(text));
+    assert_non_null(strstr(text, "childs.c:1"));
+    unlink(path[0]);
+    unlink(path[1]);
+}
+
 /* What goes to standard error must not land in whatever file was opened in its place. */
 static void files__do_not_take_the_place_of_standard_streams(void **state)
 {
@@ -140,6 +171,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(files__are_the_childs_own_where_they_are_numbered),
+        cmocka_unit_test(files__tell_no_child_of_its_parents_blocks),
         cmocka_unit_test(files__do_not_take_the_place_of_standard_streams)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

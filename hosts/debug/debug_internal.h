@@ -196,6 +196,7 @@ struct debug_host {
     uint32_t mark;     /* the last checkpoint */
     int leaks;
     uint32_t exit_code;       /* of a process with leaks or findings; 0: its own */
+    uint32_t process;         /* that opened it */
     uint64_t leaked;          /* blocks in the last leak report */
     int suppressions;         /* printed with leaks */
     debug_patterns *patterns; /* NULL: none */

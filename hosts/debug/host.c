@@ -37,8 +37,6 @@ static void host_report_end(debug_host *host)
     hm__debug_live_ended(host);
 }
 
-/* Hosts nobody releases still owe their report. Not in a child of fork: its blocks are the parent's too. */
-static uint32_t exit_process;
 /* 1: hosts that other threads release meanwhile stay as they are; guarded by lock. */
 static uint32_t exit_reports;
 
@@ -49,14 +47,15 @@ static void exit_reporting(uint32_t on)
     hm__debug.core->unlock(&hm__debug.lock);
 }
 
+/* Hosts nobody releases still owe their report. Not in a child of fork those it was born with: their blocks are the parent's too. */
 static void at_exit(void)
 {
-    if (hm__debug.core->process_id() != exit_process) {
-        return;
-    }
+    const uint32_t process = hm__debug.core->process_id();
     exit_reporting(1);
     for (debug_host *host = hm__debug.hosts; host; host = host->next) {
-        host_report_end(host);
+        if (host->process == process) {
+            host_report_end(host);
+        }
     }
     exit_reporting(0);
     /* exit() would flush after the last handler, and this is the last: what the program wrote must not be lost. No stream
@@ -70,7 +69,6 @@ static void at_exit(void)
 static void at_exit_register(void)
 {
     static uint32_t registered;
-    exit_process = hm__debug.core->process_id();
     if (!__atomic_exchange_n(&registered, 1, __ATOMIC_RELAXED)) {
         atexit(at_exit);
     }
@@ -211,6 +209,7 @@ host_open(const hm_option_values *values, hm_host *inner, hm_host **out, hm_erro
     }
     hm__debug_files_init(host);
     host->ask.vtbl = &hm__debug_ask_host;
+    host->process = core->process_id();
     status = hm__debug_options_read(host, values, err);
     if (status != HM_OK) {
         hm__debug_files_close(host);
