@@ -119,6 +119,9 @@ void hm__debug_put_right(debug_text *t, uint64_t number, size_t column)
 
 void hm__debug_text_send(debug_text *t, int fd)
 {
+    if (t->length == sizeof(t->text)) {
+        t->text[t->length - 1] = '\n'; /* cut, but the next report starts its own line */
+    }
     hm__debug.core->write(fd, t->text, t->length);
     hm__debug_text_start(t);
 }
