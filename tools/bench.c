@@ -54,6 +54,11 @@ static const struct stage {
      {"@hm_layer_pass.so"},
      "instructions and time of each layer",
      1},
+    {"replay",
+     "replay_bench",
+     {"@hostmalloc", "@lua_host", "@."},
+     "recorded calls, made again on other hosts",
+     0},
     {"peers",
      "peer_bench",
      {"lua5.4", "@lua_host", "@."},
@@ -275,6 +280,7 @@ const verb bench_verb = {
     "  debug          the debug host over mimalloc\n"
     "  sqlite         SQLite's statements over the debug host's modes\n"
     "  layers         instructions and time of each layer\n"
+    "  replay         recorded calls, made again on other hosts\n"
     "  peers          the debug host beside heaptrack, valgrind and others\n"
     "  run            stock programs under run, a preloaded mimalloc, and heaptrack\n\n"
     "The first line of FILE is {\"schema\", \"hostmalloc\", \"processors\"}. Each other "
