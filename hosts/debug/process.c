@@ -32,11 +32,13 @@ static void fork_prepare(void *context)
         hm__debug.core->lock(&hm__debug.walking);
     }
     hm__debug.core->lock(&hm__debug.lock);
+    hm__debug_stacks_hold();
 }
 
 static void fork_parent(void *context)
 {
     (void)context;
+    hm__debug_stacks_let_go();
     hm__debug.core->unlock(&hm__debug.lock);
     if (!walk_depth) {
         hm__debug.core->unlock(&hm__debug.walking);

@@ -296,6 +296,19 @@ void hm__debug_stacks_forget(const debug_host *host)
     core->unlock(&intern_lock);
 }
 
+/* A table that another thread is rebuilding would stay as it is at that moment, for ever. */
+void hm__debug_stacks_hold(void)
+{
+    hm__debug.core->lock(&intern_lock);
+    hm__debug_stack_blocks_hold();
+}
+
+void hm__debug_stacks_let_go(void)
+{
+    hm__debug_stack_blocks_let_go();
+    hm__debug.core->unlock(&intern_lock);
+}
+
 void hm__debug_stacks_child(void)
 {
     intern_lock.word = 0;

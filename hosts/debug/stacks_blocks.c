@@ -139,6 +139,20 @@ void hm__debug_stack_blocks_forget(const debug_host *host)
     }
 }
 
+void hm__debug_stack_blocks_hold(void)
+{
+    for (uint32_t i = 0; i < SHARDS; i++) {
+        hm__debug.core->lock(&shards[i].lock);
+    }
+}
+
+void hm__debug_stack_blocks_let_go(void)
+{
+    for (uint32_t i = 0; i < SHARDS; i++) {
+        hm__debug.core->unlock(&shards[i].lock);
+    }
+}
+
 void hm__debug_stack_blocks_child(void)
 {
     for (uint32_t i = 0; i < SHARDS; i++) {

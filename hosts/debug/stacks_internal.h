@@ -37,6 +37,9 @@ int hm__debug_stacks_visit(const debug_host *host,
                            void *context);
 uint64_t hm__debug_stacks_dropped(void); /* blocks or stacks there was no room for */
 void hm__debug_stacks_forget(const debug_host *host);
+/* Around fork. */
+void hm__debug_stacks_hold(void);
+void hm__debug_stacks_let_go(void);
 void hm__debug_stacks_child(void);
 /* "/lib/libx.so+0x1234", or the address alone. */
 const char *hm__debug_frame_text(uintptr_t frame, char *text, size_t size);
@@ -48,6 +51,8 @@ void hm__debug_stack_keep(const void *block, uint32_t serial, debug_stack *stack
 /* Of the block with those facts; NULL: not known. */
 debug_stack *hm__debug_stack_of(const debug_facts *facts);
 void hm__debug_stack_blocks_forget(const debug_host *host);
+void hm__debug_stack_blocks_hold(void);
+void hm__debug_stack_blocks_let_go(void);
 void hm__debug_stack_blocks_child(void);
 void hm__debug_stack_drop(void); /* one more that is not kept */
 

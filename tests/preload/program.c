@@ -282,6 +282,47 @@ static void forks(void)
     REQUIRE(ended_well(child));
 }
 
+static void *grow(void *context)
+{
+    static void *held[8][20000];
+    void **mine = held[(size_t)context];
+    for (int round = 0; round < 3; round++) {
+        for (size_t i = 0; i < 20000; i++) {
+            mine[i] = take(40);
+        }
+        for (size_t i = 0; i < 20000; i++) {
+            give(mine[i]);
+        }
+    }
+    return NULL;
+}
+
+/* What is known of blocks grows while others fork. */
+static void grows(void)
+{
+    pthread_t some[7];
+    for (size_t i = 0; i < 7; i++) {
+        REQUIRE(pthread_create(&some[i], NULL, grow, (void *)i) == 0);
+    }
+    for (int i = 0; i < 40; i++) {
+        const pid_t child = fork();
+        if (child == 0) {
+            void *held[500];
+            for (size_t k = 0; k < 500; k++) {
+                held[k] = take(k);
+            }
+            for (size_t k = 0; k < 500; k++) {
+                give(held[k]);
+            }
+            _exit(0);
+        }
+        REQUIRE(child > 0 && ended_well(child));
+    }
+    for (size_t i = 0; i < 7; i++) {
+        REQUIRE(pthread_join(some[i], NULL) == 0);
+    }
+}
+
 /* Before us dlsym() was libc's, and it still looks from where it is called. */
 static void names(void)
 {
@@ -397,8 +438,8 @@ static const struct mode {
              {"opens", opens},       {"forks", forks},     {"names", names},
              {"crossing", crossing}, {"closed", closed},   {"becomes", becomes},
              {"stays", stays},       {"leaves", leaves},   {"killed", killed},
-             {"empties", empties},   {"hurries", hurries}, {"children", children},
-             {"leaks", leaks},       {"wrong", wrong}};
+             {"grows", grows},       {"empties", empties}, {"hurries", hurries},
+             {"children", children}, {"leaks", leaks},     {"wrong", wrong}};
 
 int main(int argc, char **argv)
 {
