@@ -112,7 +112,7 @@ static void files__are_the_childs_own_where_they_are_numbered(void **state)
 static void files__tell_no_child_of_its_parents_blocks(void **state)
 {
     static char text[20000];
-    char path[2][64], spec[2][100];
+    char path[2][64], spec[2][160];
     debug_fixture f;
     int status = 0;
     (void)state;
