@@ -26,6 +26,8 @@ static hm_site block_site = {"curl:block", NULL, 0, 0};
 static hm_site string_site = {"curl:string", NULL, 0, 0};
 static print_function *print;
 static free_function *free_printed;
+static hm_malloc
+    *kept; /* of an initialisation that failed: libcurl keeps the functions */
 /* A block of libcurl's that must come to give_back() in the thread that asks; NULL once it did. */
 static _Thread_local void *probed;
 
@@ -76,7 +78,7 @@ static int is_live(void)
     return is_ours;
 }
 
-hm_status hm_curl_install_flags(const hm_bridge_opts *opts, long flags, hm_error *err)
+static hm_status install_flags(const hm_bridge_opts *opts, long flags, hm_error *err)
 {
     void *init, *cleanup, *printing, *freeing;
     const hm_status status = hm__hook_begin(&hook, opts, err);
@@ -93,6 +95,9 @@ hm_status hm_curl_install_flags(const hm_bridge_opts *opts, long flags, hm_error
     free_printed = HM__FUNCTION(free_function *, freeing);
     if (HM__FUNCTION(init_function *, init)(flags, take, give_back, resize, copy,
                                             take_zeroed) != 0) {
+        hm_malloc_release(kept);
+        kept = hook.m;
+        hm_malloc_retain(kept);
         return hm__hook_refuse(&hook, HM_E_NOMEM, err,
                                "curl_global_init_mem could not initialise libcurl");
     }
@@ -105,6 +110,21 @@ hm_status hm_curl_install_flags(const hm_bridge_opts *opts, long flags, hm_error
     return HM_OK;
 }
 
+hm_status hm_curl_install_flags(const hm_bridge_opts *opts, long flags, hm_error *err)
+{
+    if (kept) {
+        hook.m = NULL;
+    }
+    const hm_status status = install_flags(opts, flags, err);
+    if (status == HM_OK) {
+        hm_malloc_release(kept);
+        kept = NULL;
+    } else if (kept) {
+        hook.m = kept;
+    }
+    return status;
+}
+
 static hm_status install(const hm_bridge_opts *opts, hm_error *err)
 {
     return hm_curl_install_flags(opts, CURL_GLOBAL_ALL, err);
@@ -112,6 +132,15 @@ static hm_status install(const hm_bridge_opts *opts, hm_error *err)
 
 hm_status hm_curl_verify(const hm_site **first, hm_error *err)
 {
+    if (kept) {
+        if (first) {
+            *first = __atomic_load_n(&hook.first, __ATOMIC_ACQUIRE);
+        }
+        if (err) {
+            *err = hook.why;
+        }
+        return hook.why.status;
+    }
     const hm_status status = hm__hook_verify(&hook, first, err);
     if (status != HM_OK || is_live() != 0) {
         return status;

@@ -27,8 +27,10 @@ static CURLcode (*const init_functions)(long,
 static hm_malloc *memory;
 static char address[64]; /* of the server */
 static pid_t server;
-static uint64_t stock;       /* the workload's digest without the bridge */
-static uint64_t late;        /* what installing late answered */
+static uint64_t stock; /* the workload's digest without the bridge */
+static uint64_t late;  /* what installing late answered */
+static uint64_t
+    failed_first; /* what a second install answered after a first that failed */
 static uint64_t asked_twice; /* what verify answered while another thread asked */
 
 /* Answers every request alike, until it is killed. */
@@ -174,6 +176,7 @@ static uint64_t install_late(void)
 static struct {
     void *(*take)(size_t);
     void (*give_back)(void *);
+    int fails;
     sem_t asked, answered;
     pthread_t second;
 } between;
@@ -192,7 +195,7 @@ static int between_init(long flags,
     (void)c;
     between.take = m;
     between.give_back = f;
-    return 0;
+    return between.fails;
 }
 
 static char *between_print(const char *format, ...)
@@ -244,10 +247,49 @@ static uint64_t ask_between(void)
     return (uint64_t)-status;
 }
 
+/* libcurl keeps the functions of an initialisation that failed, and may call them. */
+static uint64_t fail_to_initialise(void)
+{
+    hm_bridge_symbol symbols[] = {
+        {"curl_global_init_mem", (uintptr_t)&between_init},
+        {"curl_global_cleanup", (uintptr_t)&curl_global_cleanup},
+        {"curl_maprintf", (uintptr_t)&between_print},
+        {"curl_free", (uintptr_t)&curl_free},
+        {NULL, 0}};
+    hm_bridge_opts opts = {.size = sizeof(opts),
+                           .host = process.host,
+                           .lookup = hm_bridge_linked,
+                           .lookup_context = symbols,
+                           .flags = HM_BRIDGE_NO_PROBE};
+    between.fails = 2;
+    for (int i = 0; i < 6; i++) {
+        opts.flags = i == 3 ? 0x80 : HM_BRIDGE_NO_PROBE; /* refused before it is tried */
+        hm_error err;
+        const hm_status want = i == 3 ? HM_E_INVALID : HM_E_NOMEM;
+        hooked_must(hm_curl_bridge.install(&opts, NULL) == want, "fails", NULL);
+        hooked_must(hm_curl_verify(NULL, &err) == want && err.status == want, "verify",
+                    NULL);
+        void *const block = between.take(10);
+        hooked_must(block != NULL, "functions without a malloc", NULL);
+        between.give_back(block);
+    }
+    between.fails = 0;
+    opts.flags = HM_BRIDGE_NO_PROBE;
+    hooked_must(hm_curl_bridge.install(&opts, NULL) == HM_OK, "at last", NULL);
+    between.give_back(between.take(10));
+    return (uint64_t)-hm_curl_bridge.install(&opts, NULL);
+}
+
 static void curl__any_thread_asks(void **state)
 {
     (void)state;
     assert_int_equal(asked_twice, 0);
+}
+
+static void curl__failed_initialisation(void **state)
+{
+    (void)state;
+    assert_int_equal(failed_first, (uint64_t)-HM_E_EXISTS);
 }
 
 static void curl__hook_is_live(void **state)
@@ -336,6 +378,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(curl__hook_is_live),
         cmocka_unit_test(curl__late_is_told),
         cmocka_unit_test(curl__any_thread_asks),
+        cmocka_unit_test(curl__failed_initialisation),
         cmocka_unit_test(curl__works_as_stock),
         cmocka_unit_test(curl__every_allocation_fails),
         cmocka_unit_test(curl__cleanup_leaves_nothing),
@@ -345,6 +388,7 @@ int main(int argc, char **argv)
     start_server();
     stock = hooked_in_copy(work);
     late = hooked_in_copy(install_late);
+    failed_first = hooked_in_copy(fail_to_initialise);
     asked_twice = hooked_in_copy(ask_between);
     const int failed = cmocka_run_group_tests(before, NULL, NULL) +
                        cmocka_run_group_tests(tests, install, NULL);

@@ -13,7 +13,8 @@
  * What libcurl does not tell: sizes at the free, and who asks. Nine of ten frees are of NULL.
  *
  * The functions stay until the last curl_global_cleanup(), after which nothing is live; a later curl_global_init()
- * goes back to libc, and hm_curl_verify() says so.
+ * goes back to libc, and hm_curl_verify() says so. Where the call fails, libcurl keeps the functions all the same: they
+ * serve it from the malloc of that install, HM_E_NOMEM, until a later one is in place.
  * Stable since 1.0.
  */
 #ifndef HM_BRIDGES_CURL_H
