@@ -233,17 +233,18 @@ long hm__os_read_file(const char *path, char *text, size_t size)
         return -1;
     }
     size_t filled = 0;
-    while (filled + 1 < size) {
-        const ssize_t got = read(fd, text + filled, size - 1 - filled);
+    ssize_t got = 1;
+    while (filled + 1 < size && got) {
+        got = read(fd, text + filled, size - 1 - filled);
         if (got > 0) {
             filled += (size_t)got;
-        } else if (got == 0 || errno != EINTR) {
-            break;
+        } else if (got < 0 && errno != EINTR) {
+            break; /* a folder, for one */
         }
     }
     close(fd);
     text[filled] = '\0';
-    return (long)filled;
+    return got < 0 ? -1 : (long)filled;
 }
 
 void hm__os_list_folder(const char *folder,

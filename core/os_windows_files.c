@@ -44,18 +44,15 @@ long hm__os_read_file(const char *path, char *text, size_t size)
         return -1;
     }
     size_t filled = 0;
-    while (filled + 1 < size) {
+    int got = 1;
+    while (filled + 1 < size && got > 0) {
         const size_t room = size - 1 - filled;
-        const int got =
-            _read(fd, text + filled, room < WRITE_MOST ? (unsigned)room : WRITE_MOST);
-        if (got <= 0) {
-            break;
-        }
-        filled += (size_t)got;
+        got = _read(fd, text + filled, room < WRITE_MOST ? (unsigned)room : WRITE_MOST);
+        filled += got > 0 ? (size_t)got : 0;
     }
     _close(fd);
     text[filled] = '\0';
-    return (long)filled;
+    return got < 0 ? -1 : (long)filled;
 }
 
 void hm__os_list_folder(const char *folder,

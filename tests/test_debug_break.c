@@ -110,6 +110,10 @@ static void break__costs_nothing_when_not_asked(void **state)
 static void break__refuses(void **state)
 {
     static const char *const wrong[] = {"#3",
+                                        "rows.c",
+                                        "rows.c:#1",
+                                        ":42#1",
+                                        ":42",
                                         "rows.c:42#",
                                         "rows.c:42#0",
                                         "rows.c:42#x",

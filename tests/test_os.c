@@ -72,6 +72,7 @@ static void os__files(void **state)
     char text[32];
     (void)state;
     assert_int_equal(hm__os_read_file("/no/such/file", text, sizeof text), -1);
+    assert_int_equal(hm__os_read_file("/proc", text, sizeof text), -1);
     assert_true(hm__os_read_file("/proc/self/cmdline", text, sizeof text) > 0);
     assert_true(strlen(text) < sizeof text);
     assert_int_equal(hm__os_file_exists("/proc/self/exe"), 1);

@@ -7,8 +7,8 @@
 #include <stdio.h>
 #include <string.h>
 
-static const verb *const verbs[] = {&hosts_verb, &check_verb,  &report_verb,
-                                    &diff_verb,  &replay_verb, &run_verb, &bench_verb};
+static const verb *const verbs[] = {&hosts_verb,  &check_verb, &report_verb, &diff_verb,
+                                    &replay_verb, &run_verb,   &bench_verb};
 #define VERB_COUNT (sizeof verbs / sizeof verbs[0])
 
 static void print_usage(FILE *to)

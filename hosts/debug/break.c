@@ -57,6 +57,17 @@ void hm__debug_break_look(const debug_malloc *m, const void *block)
     }
 }
 
+/* "FILE:LINE". */
+static int is_place(const char *text, size_t length)
+{
+    size_t digits = 0;
+    while (digits < length && text[length - 1 - digits] >= '0' &&
+           text[length - 1 - digits] <= '9') {
+        digits++;
+    }
+    return digits > 0 && length > digits + 1 && text[length - 1 - digits] == ':';
+}
+
 hm_status hm__debug_break_read(debug_break *wanted, const char *text, hm_error *err)
 {
     const char *mark = strrchr(text, '#');
@@ -70,7 +81,7 @@ hm_status hm__debug_break_read(debug_break *wanted, const char *text, hm_error *
         }
         number = number * 10 + value;
     }
-    if (!length || length >= sizeof(wanted->place) || !number ||
+    if (!is_place(text, length) || length >= sizeof(wanted->place) || !number ||
         number > DEBUG_SERIAL_MAX) {
         return hm__debug.core->error_set(
             err, HM_E_INVALID, "host:debug",

@@ -17,7 +17,6 @@ static slot slots[HM_EXPAT_PARSERS];
 static hm_lock
     lock; /* under it a malloc is retained, so it comes before those of hosts */
 static uint32_t fork_safe; /* atomic: hooks are added */
-static hm_fork_hooks hooks;
 static hm_site block_site = {"expat:block", NULL, 0, 0};
 
 /* A parser lives while its functions are called, so the malloc is there. */
@@ -86,16 +85,18 @@ static void fork_unlock(void *context)
     hm_core_table()->unlock(&lock);
 }
 
+static hm_fork_hooks hooks = {.size = sizeof(hm_fork_hooks),
+                              .rank = FORK_RANK,
+                              .prepare = fork_lock,
+                              .parent = fork_unlock,
+                              .child = fork_unlock};
+
 static void lock_slots(void)
 {
     const hm_core *const core = hm_core_table();
-    if (!__atomic_exchange_n(&fork_safe, 1, __ATOMIC_RELAXED)) {
-        hooks.size = sizeof(hooks);
-        hooks.rank = FORK_RANK;
-        hooks.prepare = fork_lock;
-        hooks.parent = fork_unlock;
-        hooks.child = fork_unlock;
-        core->at_fork(&hooks);
+    if (!__atomic_load_n(&fork_safe, __ATOMIC_ACQUIRE)) {
+        core->at_fork(&hooks); /* twice is once */
+        __atomic_store_n(&fork_safe, 1, __ATOMIC_RELEASE);
     }
     core->lock(&lock);
 }
