@@ -27,20 +27,34 @@ typedef struct debug_stack {
     uintptr_t frames[]; /* innermost first */
 } debug_stack;
 
-/* stacks.c: a fresh block, by the thread that made it; caller is the return address of the call. */
+/* As captured: there is room for what is above the caller, which is ours. */
+#define DEBUG_FRAMES_OWN 8u
+typedef struct debug_frames {
+    uint32_t count;
+    uintptr_t at[DEBUG_FRAMES_MAX + DEBUG_FRAMES_OWN];
+} debug_frames;
+
+/* stacks_capture.c: a fresh block, by the thread that made it; caller is the return address of the call. */
 void hm__debug_stack_take(debug_malloc *m, const void *block, uintptr_t caller);
-/* What blocks of the host are live, by stack; under the host's report lock, until the next such call. */
-void hm__debug_stacks_live(const debug_host *host);
+
+/* stacks.c: the one with these frames, NULL: there is none. */
+debug_stack *
+hm__debug_stack_find(const debug_host *host, uint32_t site, const debug_frames *f);
+/* The same, made if need be; NULL: no memory, or more than are kept. */
+debug_stack *
+hm__debug_stack_intern(const debug_host *host, uint32_t site, const debug_frames *f);
 /* Each stack of a host; a value other than 0 ends it. */
 int hm__debug_stacks_visit(const debug_host *host,
                            int (*visit)(void *context, const debug_stack *stack),
                            void *context);
-uint64_t hm__debug_stacks_dropped(void); /* blocks or stacks there was no room for */
 void hm__debug_stacks_forget(const debug_host *host);
 /* Around fork. */
 void hm__debug_stacks_hold(void);
 void hm__debug_stacks_let_go(void);
 void hm__debug_stacks_child(void);
+
+/* stacks_report.c: what blocks of the host are live, by stack; under the host's report lock, until the next such call. */
+void hm__debug_stacks_live(const debug_host *host);
 /* "/lib/libx.so+0x1234", or the address alone. */
 const char *hm__debug_frame_text(uintptr_t frame, char *text, size_t size);
 /* Sent to fd as room runs out; -1: cut. */
@@ -55,6 +69,7 @@ void hm__debug_stack_blocks_hold(void);
 void hm__debug_stack_blocks_let_go(void);
 void hm__debug_stack_blocks_child(void);
 void hm__debug_stack_drop(void); /* one more that is not kept */
+uint64_t hm__debug_stacks_dropped(void);
 
 /* stacks_sample.c: Poisson sampling by bytes */
 int hm__debug_sample_wants(debug_thread *me, uint64_t every, size_t bytes);
