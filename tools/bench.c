@@ -294,5 +294,10 @@ const verb bench_verb = {
     "  x              bytes, threads, blocks or sites where it is one of a row of these; "
     "0\n"
     "  median, q1, q3 of the repeats\n"
-    "  bound          the median should not be above it; 0: none\n",
+    "  bound          the median should not be above it; 0: none\n"
+    "One that could not take part is {\"program\", \"missing\", \"why\"}.\n\n"
+    "Stages interface and sweep put oneAPI's UMF beside it where libumf.so.1 is found, "
+    "or "
+    "what\n"
+    "$HOSTMALLOC_BENCH_UMF names.\n",
     run_bench};

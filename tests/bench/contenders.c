@@ -10,6 +10,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "umf_pool.h"
+
 /* Like the entries of a program's own table of addresses, read at each call. */
 static struct {
     void *(*malloc)(size_t);
@@ -18,6 +20,8 @@ static struct {
 } mimalloc, libc;
 
 static hm_malloc *objects[CONTENDERS];
+static umf_pool umf;
+static char umf_why_not[256];
 
 static inline uint64_t draw(uint64_t *seed)
 {
@@ -114,6 +118,11 @@ RUNS(debug_mimalloc, DEBUG_MIMALLOC, MACRO_TAKE, MACRO_GIVE, MACRO_RESIZE)
 RUNS(default_macro, DEFAULT_MACRO, MACRO_TAKE, MACRO_GIVE, MACRO_RESIZE)
 RUNS(debug_default, DEBUG_DEFAULT, MACRO_TAKE, MACRO_GIVE, MACRO_RESIZE)
 
+#define UMF_TAKE(n)      umf.malloc(umf.pool, n)
+#define UMF_GIVE(p)      umf.free(umf.pool, p)
+#define UMF_RESIZE(p, n) umf.realloc(umf.pool, p, n)
+RUNS(umf_mimalloc, UMF_MIMALLOC, UMF_TAKE, UMF_GIVE, UMF_RESIZE)
+
 #define PLACES_OF(name)                    \
     {                                      \
         name##0, name##1, name##2, name##3 \
@@ -130,6 +139,7 @@ const contender contenders[CONTENDERS] = {
     [ONE_THREAD_SLOT] = {"mimalloc, one thread, slot", 0, WORK_OF(one_thread_slot)},
     [ONE_THREAD_MACRO] = {"mimalloc, one thread, hm_alloc", 0, WORK_OF(one_thread_macro)},
     [DEBUG_MIMALLOC] = {"debug+mimalloc, hm_alloc", -1, WORK_OF(debug_mimalloc)},
+    [UMF_MIMALLOC] = {"UMF, a pool over mimalloc", 0, WORK_OF(umf_mimalloc)},
     [DIRECT_LIBC] = {"libc called directly", 1, WORK_OF(direct_libc)},
     [DEFAULT_SLOT] = {"default, slot", 1, WORK_OF(default_slot)},
     [DEFAULT_MACRO] = {"default, hm_alloc", 1, WORK_OF(default_macro)},
@@ -198,14 +208,21 @@ int contenders_open(void)
         hm_host_release(host);
     }
     find_mimalloc();
+    const umf_under under = {mimalloc.malloc, mimalloc.free, mimalloc.realloc};
+    umf_pool_open(&under, &umf, umf_why_not);
     return 1;
 }
 
 int contender_is_there(size_t i)
 {
-    if (i == DIRECT_LIBC) {
-        return 1;
+    if (i == DIRECT_LIBC || i == UMF_MIMALLOC) {
+        return i == DIRECT_LIBC || umf.pool;
     }
     return wanted[i].spec ? objects[i] != NULL
                           : mimalloc.malloc && mimalloc.free && mimalloc.realloc;
+}
+
+const char *contender_why_not(size_t i)
+{
+    return i == UMF_MIMALLOC ? umf_why_not : "not in this build";
 }

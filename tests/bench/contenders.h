@@ -41,6 +41,7 @@ enum {
     ONE_THREAD_SLOT,
     ONE_THREAD_MACRO,
     DEBUG_MIMALLOC,
+    UMF_MIMALLOC,
     DIRECT_LIBC,
     DEFAULT_SLOT,
     DEFAULT_MACRO,
@@ -52,5 +53,7 @@ extern const contender contenders[CONTENDERS];
 /* Opens the hosts; 1 done. Contenders that are not there in this build are told by contender_is_there. */
 int contenders_open(void);
 int contender_is_there(size_t i);
+/* In words, of one that is not. */
+const char *contender_why_not(size_t i);
 
 #endif

@@ -80,6 +80,43 @@ spread measure_spread(double *values, size_t count)
     return (spread){values[count / 4], middle, values[count - 1 - count / 4]};
 }
 
+/* NULL: nobody asked for figures. */
+static FILE *figures_open(void)
+{
+    const char *path = getenv("HOSTMALLOC_BENCH_JSON");
+    FILE *file = path ? fopen(path, "a") : NULL;
+    if (path && !file) {
+        perror(path);
+        exit(2);
+    }
+    return file;
+}
+
+static void figures_close(FILE *file)
+{
+    if (fclose(file) != 0) {
+        perror("HOSTMALLOC_BENCH_JSON");
+        exit(2);
+    }
+}
+
+void measure_missing(const char *what, const char *why)
+{
+    FILE *file = figures_open();
+    printf("%s: %s\n", what, why);
+    if (!file) {
+        return;
+    }
+    fprintf(file, "{\"program\": \"%s\", \"missing\": \"%s\", \"why\": \"", program_name,
+            what);
+    for (; *why; why++) { /* it may hold what a library said */
+        fputc(*why == '"' || *why == '\\' || (unsigned char)*why < ' ' ? '?' : *why,
+              file);
+    }
+    fputs("\"}\n", file);
+    figures_close(file);
+}
+
 void measure_record(const char *workload,
                     const char *what,
                     const char *against,
@@ -87,13 +124,8 @@ void measure_record(const char *workload,
                     spread ratio,
                     double bound)
 {
-    const char *path = getenv("HOSTMALLOC_BENCH_JSON");
-    FILE *file = path ? fopen(path, "a") : NULL;
+    FILE *file = figures_open();
     if (!file) {
-        if (path) {
-            perror(path);
-            exit(2);
-        }
         return;
     }
     fprintf(file,
@@ -102,10 +134,7 @@ void measure_record(const char *workload,
             "\"q3\": %.4f, \"bound\": %.2f}\n",
             program_name, workload, what, against, x, ratio.median, ratio.q1, ratio.q3,
             bound);
-    if (fclose(file) != 0) {
-        perror(path);
-        exit(2);
-    }
+    figures_close(file);
 }
 
 void measure_row(double median, double bound)

@@ -34,6 +34,9 @@ void measure_record(const char *workload,
                     spread ratio,
                     double bound);
 
+/* One that could not take part, and why: a line of its own, here and for machines. */
+void measure_missing(const char *what, const char *why);
+
 /* Ends a row that was judged by its median: against a bound, 0 for none. Every row is counted. */
 void measure_row(double median, double bound);
 /* "12 rows, 1 bound missed", and 1 if any was. */

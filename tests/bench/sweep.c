@@ -135,6 +135,18 @@ static int run_axis(const struct axis *axis)
     return 1;
 }
 
+/* Asked here, after the measuring, where nothing of it can be in the way. */
+static void print_missing(void)
+{
+    const size_t count = sweep_open();
+    printf("\n");
+    for (size_t i = 0; i < count; i++) {
+        if (!sweep_is_there(i)) {
+            measure_missing(sweep_name(i), sweep_why_not(i));
+        }
+    }
+}
+
 int main(int argc, char **argv)
 {
     int from = 1;
@@ -167,5 +179,6 @@ int main(int argc, char **argv)
             return 2;
         }
     }
+    print_missing();
     return measure_end();
 }

@@ -6,7 +6,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define SWEEP_MOST 10
+#define SWEEP_MOST 11
 #define SWEEP_BASE 0 /* mimalloc called directly: what the others are measured against */
 
 typedef struct sweep_work {
@@ -20,6 +20,8 @@ typedef struct sweep_work {
 size_t sweep_open(void);
 int sweep_is_there(size_t who);
 const char *sweep_name(size_t who);
+/* In words, of one that is not there. */
+const char *sweep_why_not(size_t who);
 
 /* Nanoseconds a step: of the thread's own time when there is one, else by the wall. */
 double sweep_run(size_t who, const sweep_work *w);

@@ -13,6 +13,7 @@
 
 #include "churn.h"
 #include "measure.h"
+#include "umf_pool.h"
 
 #define THREADS_MOST 16
 
@@ -27,6 +28,7 @@ static struct contender {
     hm_malloc *object;
     take_fn *take;
     give_fn *give;
+    int is_umf;
 } contenders[SWEEP_MOST] = {
     {.name = "mimalloc called directly",
      .library = "hm_host_mimalloc.so",
@@ -47,7 +49,10 @@ static struct contender {
     {.name = "debug+mimalloc", .spec = "debug+mimalloc"},
     {.name = "debug:mode=full+mimalloc", .spec = "debug:mode=full+mimalloc"},
     {.name = "cache+mimalloc", .spec = "cache+mimalloc"},
+    {.name = "UMF, a pool over mimalloc", .is_umf = 1},
 };
+static umf_pool umf;
+static char umf_why_not[256];
 
 /* The module of the mimalloc host brought its library along, and gives its names on. */
 static void *open_library(const char *name)
@@ -90,6 +95,9 @@ size_t sweep_open(void)
         struct contender *c = &contenders[i];
         hm_host *host = NULL;
         hm_error err;
+        if (c->is_umf) {
+            continue;
+        }
         if (!c->spec) {
             open_direct(c);
         } else if (hm_host_open(c->spec, &host, &err) == HM_OK) {
@@ -104,12 +112,23 @@ size_t sweep_open(void)
             exit(2);
         }
     }
+    const umf_under under = {contenders[SWEEP_BASE].take, contenders[SWEEP_BASE].give,
+                             NULL};
+    umf_pool_open(&under, &umf, umf_why_not);
     return SWEEP_MOST;
 }
 
 int sweep_is_there(size_t who)
 {
-    return contenders[who].object || (contenders[who].take && contenders[who].give);
+    const struct contender *c = &contenders[who];
+    return c->object || (c->take && c->give) || (c->is_umf && umf.pool);
+}
+
+const char *sweep_why_not(size_t who)
+{
+    return contenders[who].is_umf    ? umf_why_not
+           : contenders[who].library ? "not installed"
+                                     : "not in this build";
 }
 
 const char *sweep_name(size_t who)
@@ -141,6 +160,8 @@ static uint64_t draw(uint64_t *seed)
 
 #define OBJECT_TAKE(n) hm_alloc(m, n)
 #define OBJECT_GIVE(p) hm_free(m, p)
+#define UMF_TAKE(n)    umf.malloc(umf.pool, n)
+#define UMF_GIVE(p)    umf.free(umf.pool, p)
 
 static void
 steps_of(const struct contender *c, const sweep_work *w, void **slots, uint64_t steps)
@@ -149,10 +170,30 @@ steps_of(const struct contender *c, const sweep_work *w, void **slots, uint64_t 
     if (c->object) {
         hm_malloc *const m = c->object;
         STEPS(OBJECT_TAKE, OBJECT_GIVE)
+    } else if (c->is_umf) {
+        STEPS(UMF_TAKE, UMF_GIVE)
     } else {
         take_fn *const take = c->take;
         give_fn *const give = c->give;
         STEPS(take, give)
+    }
+}
+
+static void *take_one(const struct contender *c, size_t size)
+{
+    return c->object   ? hm_alloc(c->object, size)
+           : c->is_umf ? UMF_TAKE(size)
+                       : c->take(size);
+}
+
+static void give_one(const struct contender *c, void *block)
+{
+    if (c->object) {
+        hm_free(c->object, block);
+    } else if (c->is_umf) {
+        UMF_GIVE(block);
+    } else {
+        c->give(block);
     }
 }
 
@@ -174,7 +215,7 @@ static void *run_thread(void *context)
     }
     for (size_t i = 0; i < r->w->live; i++) {
         const size_t size = r->w->size ? r->w->size : churn_size(i * 7919);
-        slots[i] = r->c->object ? hm_alloc(r->c->object, size) : r->c->take(size);
+        slots[i] = take_one(r->c, size);
     }
     steps_of(r->c, r->w, slots, r->w->steps / 4);
     pthread_barrier_wait(r->start);
@@ -182,13 +223,8 @@ static void *run_thread(void *context)
     steps_of(r->c, r->w, slots, r->w->steps);
     r->ended = alone ? measure_cpu() : measure_wall();
     for (size_t i = 0; i < r->w->live; i++) {
-        if (!slots[i]) {
-            continue;
-        }
-        if (r->c->object) {
-            hm_free(r->c->object, slots[i]);
-        } else {
-            r->c->give(slots[i]);
+        if (slots[i]) {
+            give_one(r->c, slots[i]);
         }
     }
     free(slots);
