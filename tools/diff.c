@@ -39,8 +39,8 @@ static int compare(snapshot *before, snapshot *after)
         fprintf(stderr, "hostmalloc: no memory to compare\n");
         return EXIT_FINDINGS;
     }
-    qsort(before->sites, before->site_count, sizeof *before->sites, site_by_place);
-    qsort(after->sites, after->site_count, sizeof *after->sites, site_by_place);
+    snapshot_sort(before, site_by_place);
+    snapshot_sort(after, site_by_place);
     for (size_t i = 0, k = 0; i < after->site_count || k < before->site_count;) {
         const int order = i == after->site_count ? 1
                           : k == before->site_count

@@ -114,6 +114,16 @@ void json_clean(char *text)
     }
 }
 
+/* Up to the mark that ends it, or as far as there is. */
+static size_t text_length(const parser *p)
+{
+    const char *at = p->at;
+    while (at < p->end && *at != '"') {
+        at += *at == '\\' && at + 1 < p->end ? 2 : 1;
+    }
+    return (size_t)(at - p->at);
+}
+
 static char *parse_text(parser *p)
 {
     static const char plain[] = "\"\\/bfnrt";
@@ -121,7 +131,7 @@ static char *parse_text(parser *p)
     if (!accept(p, '"')) {
         return NULL;
     }
-    char *text = malloc((size_t)(p->end - p->at) + 1); /* never longer than its source */
+    char *text = malloc(text_length(p) + 1); /* never longer than its source */
     char *to = text;
     while (text && p->at < p->end && *p->at != '"') {
         const char c = *p->at++;

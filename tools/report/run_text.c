@@ -59,12 +59,20 @@ static int by_all_bytes(const void *a, const void *b)
                                                : -1;
 }
 
+/* What was allocated matters here: in an order of its own, others' stays. */
 static void print_sites(const snapshot *s, FILE *to)
 {
+    site_row *sorted = malloc((s->site_count + 1) * sizeof *sorted);
+    if (!sorted) {
+        fputs("no memory to list the sites\n", to);
+        return;
+    }
+    memcpy(sorted, s->sites, s->site_count * sizeof *sorted);
+    qsort(sorted, s->site_count, sizeof *sorted, by_all_bytes);
     fprintf(to, "%12s %14s %14s %12s %14s  %s\n", "all blocks", "all bytes", "peak bytes",
             "live blocks", "live bytes", "site");
     for (size_t i = 0; i < s->site_count; i++) {
-        const site_row *row = &s->sites[i];
+        const site_row *row = &sorted[i];
         fprintf(to, "%12llu %14llu %14llu %12llu %14llu  ",
                 (unsigned long long)row->count.total_blocks,
                 (unsigned long long)row->count.total_bytes,
@@ -74,6 +82,7 @@ static void print_sites(const snapshot *s, FILE *to)
         print_place(to, row->file, row->line);
         fprintf(to, row->function ? " (%s)\n" : "\n", row->function);
     }
+    free(sorted);
 }
 
 void write_run_text(const snapshot *s, FILE *to)
@@ -97,7 +106,6 @@ void write_run_text(const snapshot *s, FILE *to)
         fputs("This host records no places: debug does.\n", to);
         return;
     }
-    qsort(s->sites, s->site_count, sizeof *s->sites, by_all_bytes);
     print_sites(s, to);
     const unsigned long long dropped = (unsigned long long)json_number(run, "dropped");
     if (dropped) {

@@ -102,7 +102,8 @@ static int fill(snapshot *s)
     s->mallocs = collect(s->lines, "malloc", &s->malloc_count);
     s->findings = collect(s->lines, "finding", &s->finding_count);
     s->drops = collect(s->lines, "dropped", &s->drop_count);
-    if (!s->sites || !s->stacks || !s->mallocs || !s->findings || !s->drops) {
+    if (!s->sites || !s->stacks || !s->mallocs || !s->findings || !s->drops ||
+        !site_index_make(&s->index, count_type(s->lines, "site"))) {
         return 0;
     }
     for (const json *line = s->lines; line; line = line->next) {
@@ -130,7 +131,7 @@ static int fill(snapshot *s)
             row->count = read_figures(line);
         }
     }
-    qsort(s->sites, s->site_count, sizeof *s->sites, site_by_live_bytes);
+    snapshot_sort(s, site_by_live_bytes);
     return 1;
 }
 
@@ -264,6 +265,7 @@ void snapshot_free(snapshot *s)
     }
     free(s->texts);
     free(s->sites);
+    site_index_free(&s->index);
     for (size_t i = 0; i < s->stack_count; i++) {
         free(s->stacks[i].frames);
     }
@@ -276,12 +278,13 @@ void snapshot_free(snapshot *s)
 
 const site_row *snapshot_site(const snapshot *s, uint64_t id)
 {
-    for (size_t i = 0; i < s->site_count; i++) {
-        if (s->sites[i].id == id) {
-            return &s->sites[i];
-        }
-    }
-    return NULL;
+    return site_index_find(&s->index, s->sites, id);
+}
+
+void snapshot_sort(snapshot *s, int (*order)(const void *a, const void *b))
+{
+    qsort(s->sites, s->site_count, sizeof *s->sites, order);
+    site_index_fill(&s->index, s->sites, s->site_count);
 }
 
 void print_place(FILE *to, const char *file, uint64_t line)
@@ -323,7 +326,7 @@ static int is_known(const snapshot *baseline, const site_row *row)
 
 void snapshot_forgive(snapshot *s, snapshot *baseline)
 {
-    qsort(baseline->sites, baseline->site_count, sizeof *baseline->sites, site_by_place);
+    snapshot_sort(baseline, site_by_place);
     for (size_t i = 0; i < s->stack_count; i++) {
         const site_row *row = snapshot_site(s, s->stacks[i].site);
         if (row && is_known(baseline, row)) {

@@ -20,6 +20,7 @@
 #include <stdio.h>
 
 #include "json.h"
+#include "site_index.h"
 
 #define SNAPSHOT_SCHEMA 1
 
@@ -31,7 +32,7 @@ typedef struct figures {
     uint64_t peak_bytes;
 } figures;
 
-typedef struct site_row {
+struct site_row {
     uint64_t id;
     const char *file;
     const char *function; /* NULL unknown */
@@ -39,7 +40,7 @@ typedef struct site_row {
     figures count;
     uint64_t ignored_blocks; /* of the live ones; they are no leaks */
     int is_suppressed;       /* by a pattern of the program's own: none are */
-} site_row;
+};
 
 /* "/lib/libx.so+0x1234", or what symbols say of it. */
 typedef struct frame_row {
@@ -65,6 +66,7 @@ typedef struct snapshot {
     uint64_t pid;
     site_row *sites;
     size_t site_count;
+    site_index index; /* of sites */
     stack_row *stacks;
     size_t stack_count;
     uint64_t sample_bytes; /* stacks are estimates from one in so many bytes; 0: exact */
@@ -86,11 +88,12 @@ void snapshot_free(snapshot *s);
 const site_row *snapshot_site(const snapshot *s,
                               uint64_t id); /* NULL when there is none */
 
-/* Order of site rows for qsort and bsearch: by place, not by number, which is given in order of first use and differs
+/* Order of site rows for snapshot_sort and bsearch: by place, not by number, which is given in order of first use and differs
    between runs. */
 int site_by_place(const void *a, const void *b);
 /* And as they are shown: what holds most first. */
 int site_by_live_bytes(const void *a, const void *b);
+void snapshot_sort(snapshot *s, int (*order)(const void *a, const void *b));
 /* What is live at places where the baseline, which is sorted for it, has something live too is not counted. */
 void snapshot_forgive(snapshot *s, snapshot *baseline);
 

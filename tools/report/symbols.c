@@ -71,6 +71,25 @@ static void symbolize_frame(snapshot *s, frame_row *row)
     }
 }
 
+/* Libraries look long for what lies at an address, and stacks have most frames in common: each is looked up once. */
+static void symbolize_stacks(snapshot *s)
+{
+    frame_list all;
+    if (!frames_collect(s, &all)) {
+        return;
+    }
+    for (size_t i = 0; i < all.count; i++) {
+        symbolize_frame(s, (frame_row *)(uintptr_t)all.frames[i]);
+    }
+    for (size_t i = 0; i < s->stack_count; i++) {
+        for (size_t k = 0; k < s->stacks[i].frame_count; k++) {
+            frame_row *frame = &s->stacks[i].frames[k];
+            *frame = *all.frames[frame_index(&all, frame)];
+        }
+    }
+    free(all.frames);
+}
+
 static json *writable(const json *value, json_kind kind)
 {
     return value && value->kind == kind ? (json *)(uintptr_t)value : NULL;
@@ -124,43 +143,35 @@ static void add(figures *to, const figures *from)
     to->peak_bytes += from->peak_bytes;
 }
 
-static uint64_t kept_id(const snapshot *s, const uint64_t *ids, uint64_t id)
-{
-    for (size_t i = 0; i < s->site_count; i++) {
-        if (ids[2 * i] == id) {
-            return ids[2 * i + 1];
-        }
-    }
-    return id;
-}
-
 /* Several calls of one line. Stacks go by the number of their site. */
 static void merge(snapshot *s)
 {
     size_t count = 0;
-    uint64_t *ids = calloc(2 * s->site_count + 1, sizeof *ids);
-    if (!ids) {
+    uint64_t *kept = calloc(s->site_count + 1, sizeof *kept);
+    if (!kept) {
         return;
     }
-    qsort(s->sites, s->site_count, sizeof *s->sites, site_by_place);
+    snapshot_sort(s, site_by_place);
     for (size_t i = 0; i < s->site_count; i++) {
-        const int is_same = count && s->sites[i].line &&
-                            site_by_place(&s->sites[count - 1], &s->sites[i]) == 0;
-        ids[2 * i] = s->sites[i].id;
-        if (is_same) {
+        const int is_same =
+            i && s->sites[i].line && site_by_place(&s->sites[i - 1], &s->sites[i]) == 0;
+        kept[i] = is_same ? kept[i - 1] : s->sites[i].id;
+    }
+    for (size_t i = 0; i < s->stack_count; i++) {
+        const site_row *row = snapshot_site(s, s->stacks[i].site);
+        s->stacks[i].site = row ? kept[row - s->sites] : s->stacks[i].site;
+    }
+    for (size_t i = 0; i < s->site_count; i++) {
+        if (i && kept[i] == kept[i - 1]) {
             add(&s->sites[count - 1].count, &s->sites[i].count);
             s->sites[count - 1].ignored_blocks += s->sites[i].ignored_blocks;
         } else {
             s->sites[count++] = s->sites[i];
         }
-        ids[2 * i + 1] = s->sites[count - 1].id;
-    }
-    for (size_t i = 0; i < s->stack_count; i++) {
-        s->stacks[i].site = kept_id(s, ids, s->stacks[i].site);
     }
     s->site_count = count;
-    free(ids);
-    qsort(s->sites, s->site_count, sizeof *s->sites, site_by_live_bytes);
+    free(kept);
+    snapshot_sort(s, site_by_live_bytes);
 }
 
 void snapshot_symbolize(snapshot *s)
@@ -168,11 +179,7 @@ void snapshot_symbolize(snapshot *s)
     for (size_t i = 0; i < s->site_count; i++) {
         symbolize(s, &s->sites[i]);
     }
-    for (size_t i = 0; i < s->stack_count; i++) {
-        for (size_t k = 0; k < s->stacks[i].frame_count; k++) {
-            symbolize_frame(s, &s->stacks[i].frames[k]);
-        }
-    }
+    symbolize_stacks(s);
     for (size_t i = 0; i < s->finding_count; i++) {
         symbolize_spot(s->findings[i], "allocated");
         symbolize_spot(s->findings[i], "freed");
