@@ -4,7 +4,8 @@
  *     debug_bench [--quick] [--check] [--processes N] [--repeats N] [--steps N] [PART...]
  *
  * Parts: churn (1000 live blocks of mixed sizes from 64 sites, one thread and two), memory (bytes per block, and how
- * long the questions take over a million), scale (many live blocks, many sites); all of them when none is named.
+ * long the questions take over a million and ten millions), scale (many live blocks, many sites; instructions); all of
+ * them when none is named.
  * In every repeat each mode runs once, forwards or backwards in turn, and its ratio is taken within the repeat.
  * Printed are the median of the ratios and the quartiles; one thread by its own time, two by the wall and by their own.
  * --quick only shows that it runs, --check fails when a bound is missed. */
@@ -14,6 +15,7 @@
 
 #include "churn.h"
 #include "debug_modes.h"
+#include "debug_scale.h"
 #include "measure.h"
 
 #define MOST_SAMPLES 64
@@ -25,28 +27,20 @@ static const struct work {
     int threads;
     churn_run *run;
     size_t live, sites;
-} churns[] =
-    {
-        {"one thread, thread-safe", HM_MALLOC_THREADSAFE, 1, churn_alone, 1000, 64},
-        {"one thread, unsynchronised", 0, 1, churn_alone, 1000, 64},
-        {"two threads, own blocks", HM_MALLOC_THREADSAFE, 2, churn_two_own, 1000, 64},
-        {"two threads, exchange", HM_MALLOC_THREADSAFE, 2, churn_two_exchange, 1000, 64},
-        {"two threads, one frees", HM_MALLOC_THREADSAFE, 2, churn_two_pipe, 1000, 64},
-},
-  scales[] = {
-      {"10^4 live, 64 sites", HM_MALLOC_THREADSAFE, 1, churn_alone, 10000, 64},
-      {"10^5 live, 64 sites", HM_MALLOC_THREADSAFE, 1, churn_alone, 100000, 64},
-      {"10^6 live, 64 sites", HM_MALLOC_THREADSAFE, 1, churn_alone, 1000000, 64},
-      {"1000 live, 10^3 sites", HM_MALLOC_THREADSAFE, 1, churn_alone, 1000, 1000},
-      {"1000 live, 10^5 sites", HM_MALLOC_THREADSAFE, 1, churn_alone, 1000, 100000},
+} churns[] = {
+    {"one thread, thread-safe", HM_MALLOC_THREADSAFE, 1, churn_alone, 1000, 64},
+    {"one thread, unsynchronised", 0, 1, churn_alone, 1000, 64},
+    {"two threads, own blocks", HM_MALLOC_THREADSAFE, 2, churn_two_own, 1000, 64},
+    {"two threads, exchange", HM_MALLOC_THREADSAFE, 2, churn_two_exchange, 1000, 64},
+    {"two threads, one frees", HM_MALLOC_THREADSAFE, 2, churn_two_pipe, 1000, 64},
 };
 
 static struct {
     unsigned processes, repeats;
     uint64_t steps;
-    size_t live_most, blocks;
-    int check;
-} plan = {3, 5, 300000, 1000000, 1000000, 0};
+    size_t blocks, shrink;
+    int check, quick;
+} plan = {3, 5, 300000, 1000000, 1, 0, 0};
 
 typedef struct sample {
     churn_time time[MODES]; /* 0 where the mode is missing */
@@ -66,8 +60,7 @@ static void run_work(void *context, int answer)
         for (size_t i = 0; i < MODES; i++) {
             const size_t mode = repeat % 2 ? MODES - 1 - i : i;
             if (objects[mode]) {
-                const size_t live = w->live < plan.live_most ? w->live : plan.live_most;
-                const churn c = {objects[mode], live, w->sites, plan.steps};
+                const churn c = {objects[mode], w->live, w->sites, plan.steps};
                 s.time[mode] = w->run(&c);
             }
         }
@@ -94,10 +87,11 @@ static double ns_of(const sample *samples, size_t count, size_t mode, int wall)
     return measure_spread(values, count).median;
 }
 
-static int measure_works(const struct work *works, size_t count, int bounded)
+static int measure_churns(void)
 {
     static sample samples[MOST_SAMPLES];
-    for (size_t w = 0; w < count; w++) {
+    const struct work *const works = churns;
+    for (size_t w = 0; w < COUNT(churns); w++) {
         size_t had = 0;
         for (unsigned i = 0; i < plan.processes; i++, had += plan.repeats) {
             if (!measure_apart(run_work, (void *)&works[w], &samples[had],
@@ -125,7 +119,7 @@ static int measure_works(const struct work *works, size_t count, int bounded)
                 measure_record(workload, debug_modes[mode].name, debug_modes[0].name,
                                (double)works[w].live, own, 0);
             }
-            const double bound = bounded ? debug_modes[mode].bound : 0;
+            const double bound = debug_modes[mode].bound;
             measure_record(works[w].name, debug_modes[mode].name, debug_modes[0].name,
                            (double)works[w].live, ratio, bound);
             measure_row(ratio.median, bound);
@@ -150,7 +144,9 @@ static int read_arguments(int argc, char **argv)
         if (strcmp(argv[i], "--quick") == 0) {
             plan.processes = 1;
             plan.repeats = 2;
-            plan.steps = plan.blocks = plan.live_most = 10000;
+            plan.steps = 10000;
+            plan.blocks = plan.shrink = 1000;
+            plan.quick = 1;
         } else if (strcmp(argv[i], "--check") == 0) {
             plan.check = 1;
         } else if (!number(argv[i + 1], &value)) {
@@ -185,6 +181,10 @@ int main(int argc, char **argv)
 {
     const int parts = read_arguments(argc, argv);
     char text[128];
+    if (argc == 5 && strcmp(argv[1], "--count") == 0) {
+        return debug_scale_count(argv[2], strtoull(argv[3], NULL, 10),
+                                 strtoull(argv[4], NULL, 10));
+    }
     if (!parts) {
         fprintf(stderr, "usage: debug_bench [--quick] [--check] [--processes N] "
                         "[--repeats N] [--steps N] [churn|memory|scale...]\n");
@@ -196,16 +196,14 @@ int main(int argc, char **argv)
     if (!debug_modes_find()) {
         return 2;
     }
-    if (has_part(argc, argv, parts, "churn") &&
-        !measure_works(churns, COUNT(churns), 1)) {
+    if (has_part(argc, argv, parts, "churn") && !measure_churns()) {
         return 2;
     }
     if (has_part(argc, argv, parts, "memory") && !debug_weigh(plan.blocks)) {
         return 2;
     }
-    plan.processes = 1;
-    if (has_part(argc, argv, parts, "scale") &&
-        !measure_works(scales, COUNT(scales), 0)) {
+    const scale_plan scale = {plan.repeats, plan.steps, plan.shrink, plan.quick};
+    if (has_part(argc, argv, parts, "scale") && !debug_scale(&scale)) {
         return 2;
     }
     return measure_end() && plan.check ? 1 : 0;

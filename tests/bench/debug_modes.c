@@ -13,7 +13,9 @@
 #include "churn.h"
 #include "measure.h"
 
-#define BLOCK_BYTES 32
+#define BLOCK_BYTES  32
+#define TIMES        10 /* how many times as many are weighed then */
+#define BOUND_GROWTH 1.5
 
 /* leaks=no: what a process still has when it ends is of no interest here. */
 const debug_mode debug_modes[DEBUG_MODES] = {
@@ -51,7 +53,7 @@ int debug_modes_find(void)
         there[i] = hm_host_open(debug_modes[i].spec, &host, &err) == HM_OK;
         hm_host_release(host);
         if (!there[i]) {
-            printf("%s is not in this build: %s\n", debug_modes[i].name, err.what);
+            measure_missing(debug_modes[i].name, err.what);
         }
     }
     return there[0];
@@ -132,7 +134,7 @@ record(const weighing *w, const char *what, const char *unit, double figure, dou
                    (spread){figure, figure, figure}, bound);
 }
 
-static void record_all(const weighing *of, const weight *w)
+static void record_all(const weighing *of, const weight *w, double bound_report)
 {
     record(of, "resident", "bytes a block", w->resident, 0);
     if (of->mode != 0) {
@@ -140,39 +142,78 @@ static void record_all(const weighing *of, const weight *w)
                debug_modes[of->mode].bound_overhead);
         record(of, "snapshot", "seconds", w->snapshot, 0);
         record(of, "check", "seconds", w->check, 0);
-        record(of, "report", "seconds", w->report, 1);
+        record(of, "report", "seconds", w->report, bound_report);
     }
+}
+
+static void print_weight(const weighing *of, const weight *w, double bound_report)
+{
+    const debug_mode *mode = &debug_modes[of->mode];
+    printf("  %-26s resident %6.1f", mode->name, w->resident);
+    if (of->mode == 0) {
+        measure_row(0, 0);
+        return;
+    }
+    printf("  added, it says %5.1f", w->overhead);
+    measure_row(w->overhead, mode->bound_overhead);
+    printf("  %-26s snapshot %.3f  check %.3f  report %.3f", "", w->snapshot, w->check,
+           w->report);
+    measure_row(w->report, bound_report);
+}
+
+/* What a block takes of it, against what it took when there was a tenth of them. */
+static void
+print_growth(const weighing *of, const char *what, double few, double many, double times)
+{
+    const double growth = few > 0 ? many / few / times : 0;
+    char workload[64];
+    if (growth <= 0) {
+        return;
+    }
+    printf("  %-26s %s, of a block: %.2f of that with a tenth of the blocks",
+           debug_modes[of->mode].name, what, growth);
+    snprintf(workload, sizeof workload, "growth of %s, %zu sites", what, of->sites);
+    measure_record(workload, debug_modes[of->mode].name, "a tenth of the blocks",
+                   (double)of->blocks, (spread){growth, growth, growth}, BOUND_GROWTH);
+    measure_row(growth, BOUND_GROWTH);
+}
+
+/* 0 when a process failed. few: a TIMES-th of them, as weighed before; may be NULL. */
+static int
+weigh_all(size_t blocks, size_t sites, size_t modes, weight *out, const weight *few)
+{
+    printf("\n%zu live blocks of %d bytes from %zu sites: bytes a block, seconds a "
+           "question\n",
+           blocks, BLOCK_BYTES, sites);
+    for (size_t mode = 0; mode < modes; mode++) {
+        weighing wanted = {mode, sites, blocks};
+        if (!debug_mode_is_there(mode)) {
+            continue;
+        }
+        if (!measure_apart(run_weighing, &wanted, &out[mode], sizeof out[mode])) {
+            fprintf(stderr, "debug_bench: a process failed\n");
+            return 0;
+        }
+        record_all(&wanted, &out[mode], few ? 0 : 1);
+        print_weight(&wanted, &out[mode], few ? 0 : 1);
+        if (few) {
+            print_growth(&wanted, "resident", few[mode].resident, out[mode].resident, 1);
+            print_growth(&wanted, "report", few[mode].report, out[mode].report, TIMES);
+            print_growth(&wanted, "check", few[mode].check, out[mode].check, TIMES);
+        }
+    }
+    return 1;
 }
 
 int debug_weigh(size_t blocks)
 {
-    churn_prepare();
     static const size_t sites[] = {64, CHURN_SITES_MOST};
+    churn_prepare();
     for (size_t s = 0; s < COUNT(sites); s++) {
-        printf("\n%zu live blocks of %d bytes from %zu sites: bytes a block, seconds a "
-               "question\n",
-               blocks, BLOCK_BYTES, sites[s]);
-        for (size_t mode = 0; mode < DEBUG_MODES; mode++) {
-            weighing wanted = {mode, sites[s], blocks};
-            weight w;
-            if (!debug_mode_is_there(mode)) {
-                continue;
-            }
-            if (!measure_apart(run_weighing, &wanted, &w, sizeof w)) {
-                fprintf(stderr, "debug_bench: a process failed\n");
-                return 0;
-            }
-            record_all(&wanted, &w);
-            printf("  %-26s resident %6.1f", debug_modes[mode].name, w.resident);
-            if (mode == 0) {
-                measure_row(0, 0);
-                continue;
-            }
-            printf("  added, it says %5.1f", w.overhead);
-            measure_row(w.overhead, debug_modes[mode].bound_overhead);
-            printf("  %-26s snapshot %.3f  check %.3f  report %.3f", "", w.snapshot,
-                   w.check, w.report);
-            measure_row(w.report, 1);
+        weight few[DEBUG_MODES], many[DEBUG_MODES];
+        if (!weigh_all(blocks, sites[s], DEBUG_MODES, few, NULL) ||
+            !weigh_all(TIMES * blocks, sites[s], 3, many, few)) {
+            return 0;
         }
     }
     return 1;

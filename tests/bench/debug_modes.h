@@ -21,7 +21,8 @@ int debug_modes_find(void);
 int debug_mode_is_there(size_t mode);
 hm_malloc *debug_mode_open(size_t mode, uint32_t flags);
 
-/* Bytes per block, and how long the questions take, over that many live blocks. 0 when a process failed. */
+/* Bytes per block, and how long the questions take, over that many live blocks and, in the first three modes, over ten
+   times as many. 0 when a process failed. */
 int debug_weigh(size_t blocks);
 
 #endif

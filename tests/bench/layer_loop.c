@@ -6,7 +6,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "churn.h"
 #include "measure.h"
@@ -182,18 +181,8 @@ int layer_loop(const char *spec, int calls, uint64_t steps)
 
 double layer_count(const char *spec, int calls, uint64_t steps)
 {
-    char self[1024], line[4096];
-    double all = 0;
-    const ssize_t length = readlink("/proc/self/exe", self, sizeof self - 1);
-    self[length > 0 ? length : 0] = '\0';
-    snprintf(line, sizeof line,
-             "valgrind --tool=callgrind --callgrind-out-file=/dev/null "
-             "--toggle-collect=layer_counted '%s' --loop '%s' %d %llu 2>&1 >/dev/null",
-             self, spec, calls, (unsigned long long)steps);
-    FILE *output = popen(line, "r");
-    while (output && fgets(line, sizeof line, output)) {
-        const char *found = strstr(line, "Collected :");
-        all = found ? strtod(found + strlen("Collected :"), NULL) : all;
-    }
-    return output && pclose(output) == 0 ? all / (double)steps : 0;
+    char arguments[2048];
+    snprintf(arguments, sizeof arguments, "--loop '%s' %d %llu", spec, calls,
+             (unsigned long long)steps);
+    return measure_instructions("layer_counted", arguments) / (double)steps;
 }

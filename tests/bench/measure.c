@@ -5,6 +5,7 @@
 #include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -151,6 +152,25 @@ int measure_end(void)
 {
     printf("\n%u rows, %u bound%s missed\n", rows, missed, missed == 1 ? "" : "s");
     return missed > 0;
+}
+
+double measure_instructions(const char *counted, const char *arguments)
+{
+    char self[1024], line[4096];
+    double all = 0;
+    const ssize_t length = readlink("/proc/self/exe", self, sizeof self - 1);
+    self[length > 0 ? length : 0] = '\0';
+    snprintf(line, sizeof line,
+             "valgrind --tool=callgrind --callgrind-out-file=/dev/null "
+             "--toggle-collect='%s' '%s' %s 2>&1 >/dev/null",
+             counted, self, arguments);
+    fflush(NULL);
+    FILE *output = popen(line, "r");
+    while (output && fgets(line, sizeof line, output)) {
+        const char *found = strstr(line, "Collected :");
+        all = found ? strtod(found + strlen("Collected :"), NULL) : all;
+    }
+    return output && pclose(output) == 0 ? all : 0;
 }
 
 void measure_answer(int answer, const void *data, size_t bytes)

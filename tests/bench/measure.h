@@ -42,6 +42,10 @@ void measure_row(double median, double bound);
 /* "12 rows, 1 bound missed", and 1 if any was. */
 int measure_end(void);
 
+/* Instructions of this program, run again with these words of a shell under callgrind, while a function is on the stack
+   whose name the pattern is. 0: nobody counted. */
+double measure_instructions(const char *counted, const char *arguments);
+
 /* Runs body in a process of its own, so that memory and luck are fresh; what it writes to answer comes back in
    out. 1 if all bytes of it did and the process ended well. */
 int measure_apart(void (*body)(void *context, int answer),
