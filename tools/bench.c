@@ -34,7 +34,7 @@ static const struct stage {
      {"@bench_mimalloc.so"},
      "mimalloc built in against the same as a shared library",
      1},
-    {"sweep", "sweep", {NULL}, "churn by size, by threads and by live blocks", 0},
+    {"sweep", "sweep", {NULL}, "churn by size, by threads and by live blocks", 1},
     {"lua",
      "lua_bench",
      {"lua5.4", "@lua_host", "@."},

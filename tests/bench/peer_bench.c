@@ -6,7 +6,9 @@
  *
  * Against LUA on libc, in the same run; in every round each contender runs once, and its ratios are taken within the
  * round. Printed are medians, for processor time with the quartiles. First at full size; then, with the tools that take
- * too long for it, at a reduced one, where their start-up counts for more. What is not installed is a named line.
+ * too long for it, at a reduced one, where their start-up counts for more. Below, what debug takes of the time that
+ * passes under each tool that finds as much: a third of it on trees and 1/1.8 on strings are the bounds, at the largest
+ * size that the tool ran at. What is not installed is a named line.
  * --quick only shows that it runs, --check fails when a bound is missed. */
 #include <dirent.h>
 #include <errno.h>
@@ -23,12 +25,14 @@
 
 #define MOST_ROUNDS 31
 #define SCRIPTS     2
+#define CHECKED     3 /* of peers: whose time the tools' is compared with */
 
 static const struct script {
     const char *file, *full, *reduced, *quick; /* arguments: how much */
+    double of_a_tool; /* bound of debug's time against one that finds as much */
 } scripts[SCRIPTS] = {
-    {"lua_trees.lua", "14", "11", "5"},
-    {"lua_strings.lua", "60000", "8000", "200"},
+    {"lua_trees.lua", "14", "11", "5", 1 / 3.0},
+    {"lua_strings.lua", "60000", "8000", "200", 1 / 1.8},
 };
 
 /* Contender 0 is what the others are measured against. */
@@ -39,15 +43,16 @@ static const struct peer {
     const char *command[4]; /* before LUA */
     const char *set[4];     /* of the environment */
     int heavy;
+    int finds_as_much; /* leaks with where they came from, or misuse of blocks */
     double cpu[SCRIPTS], peak[SCRIPTS]; /* bounds at full size; 0: none */
 } peers[] = {
     {.name = "lua on libc", .package = "lua5.4"},
     {.name = "mimalloc", .spec = "mimalloc"},
     {.name = "debug stats", .spec = "debug:mode=stats+mimalloc", .cpu = {0.95, 0.95}},
-    {.name = "debug checked",
-     .spec = "debug:mode=checked+mimalloc",
-     .cpu = {1.05, 1.00},
-     .peak = {1.35, 1.35}},
+    [CHECKED] = {.name = "debug checked",
+                 .spec = "debug:mode=checked+mimalloc",
+                 .cpu = {1.05, 1.00},
+                 .peak = {1.35, 1.35}},
     {.name = "debug full",
      .spec = "debug:mode=full+mimalloc",
      .cpu = {2.0, 0},
@@ -68,20 +73,26 @@ static const struct peer {
     {.name = "jemalloc, every allocation",
      .package = "libjemalloc2",
      .set = {"LD_PRELOAD=libjemalloc.so.2", "MALLOC_CONF=prof:true,lg_prof_sample:0"},
-     .heavy = 1},
-    {.name = "heaptrack", .package = "heaptrack", .command = {"heaptrack"}, .heavy = 1},
+     .heavy = 1,
+     .finds_as_much = 1},
+    {.name = "heaptrack",
+     .package = "heaptrack",
+     .command = {"heaptrack"},
+     .finds_as_much = 1},
     {.name = "valgrind memcheck",
      .package = "valgrind",
      .command = {"valgrind", "-q", "--leak-check=full"},
-     .heavy = 1},
+     .heavy = 1,
+     .finds_as_much = 1},
     {.name = "gperftools HEAPCHECK",
      .package = "libgoogle-perftools4",
      .set = {"LD_PRELOAD=libtcmalloc.so.4", "HEAPCHECK=normal"},
-     .heavy = 1},
+     .heavy = 1,
+     .finds_as_much = 1},
     {.name = "gcc's ASan, Lua as it is",
      .package = "libasan8",
      .set = {"LD_PRELOAD=libasan.so.8", "ASAN_OPTIONS=detect_leaks=1"},
-     .heavy = 1},
+     .finds_as_much = 1},
 };
 #define PEERS COUNT(peers)
 
@@ -187,28 +198,54 @@ static void find_peers(void)
             continue;
         }
         text[strcspn(text, "\n")] = '\0';
+        char why[128];
         if (!peers[i].package) {
-            printf("%s: not in this build: %s\n", peers[i].name, text);
+            snprintf(why, sizeof why, "not in this build: %.100s", text);
         } else if (status == 0 && strstr(text, "Invalid conf pair")) {
-            printf("%s: this one was built without it\n", peers[i].name);
+            snprintf(why, sizeof why, "this one was built without it");
         } else {
-            printf("%s: not installed (Debian: %s)\n", peers[i].name, peers[i].package);
+            snprintf(why, sizeof why, "not installed (Debian: %s)", peers[i].package);
         }
+        measure_missing(peers[i].name, why);
     }
-    printf("Lua built with gcc's ASan: left out, nobody packages it; "
-           "\"as it is\" has ASan's allocator and leak check only\n");
+    measure_missing("Lua built with gcc's ASan",
+                    "left out, nobody packages it; 'as it is' has ASan's allocator and "
+                    "leak check only");
 }
 
-/* Ratios to contender 0 of the same round; of contender 0 what it took. */
-static spread spread_of(size_t who, size_t member, unsigned rounds)
+/* Ratios to another of the same round; of contender 0 what it took. */
+static spread spread_against(size_t who, size_t other, size_t member, unsigned rounds)
 {
     double values[MOST_ROUNDS];
     for (unsigned i = 0; i < rounds; i++) {
-        const double base = *(const double *)((const char *)&samples[0][i] + member);
+        const double base = *(const double *)((const char *)&samples[other][i] + member);
         const double value = *(const double *)((const char *)&samples[who][i] + member);
         values[i] = who == 0 ? value : value / base;
     }
     return measure_spread(values, rounds);
+}
+
+static spread spread_of(size_t who, size_t member, unsigned rounds)
+{
+    return spread_against(who, 0, member, rounds);
+}
+
+static void print_tools(size_t script, int heavy, unsigned rounds)
+{
+    char workload[64];
+    snprintf(workload, sizeof workload, "%s, wall", scripts[script].file);
+    for (size_t i = 0; i < PEERS; i++) {
+        if (!there[i] || !there[CHECKED] || !peers[i].finds_as_much ||
+            peers[i].heavy != heavy) {
+            continue;
+        }
+        const spread wall = spread_against(CHECKED, i, offsetof(sample, wall), rounds);
+        printf("  %s of %-30s wall %6.3f  [%.3f %.3f]", peers[CHECKED].name,
+               peers[i].name, wall.median, wall.q1, wall.q3);
+        measure_record(workload, peers[CHECKED].name, peers[i].name, heavy, wall,
+                       scripts[script].of_a_tool);
+        measure_row(wall.median, scripts[script].of_a_tool);
+    }
 }
 
 static void print_peer(size_t who, size_t script, int heavy, unsigned rounds)
@@ -266,6 +303,7 @@ static int measure(size_t script, int heavy)
             print_peer(i, script, heavy, rounds);
         }
     }
+    print_tools(script, heavy, rounds);
     return 1;
 }
 

@@ -135,13 +135,20 @@ static void sweep(void)
     }
 }
 
+static void say_missing(const char *name, const char *package)
+{
+    char why[128];
+    snprintf(why, sizeof why, "not installed (Debian: %s)",
+             package ? package : "part of this build");
+    measure_missing(name, why);
+}
+
 static void find_contenders(void)
 {
     for (size_t i = 0; i < COUNT(contenders); i++) {
         there[i] = run(&contenders[i], "exec \"$@\" /bin/true") >= 0;
         if (!there[i]) {
-            printf("%s: not installed (Debian: %s)\n", contenders[i].name,
-                   contenders[i].package ? contenders[i].package : "part of this build");
+            say_missing(contenders[i].name, contenders[i].package);
         }
     }
     sweep();
@@ -234,7 +241,7 @@ int main(int argc, char **argv)
     find_contenders();
     for (size_t w = 0; w < COUNT(works) && done; w++) {
         if (access(works[w].file, X_OK) != 0) {
-            printf("%s: not installed (Debian: %s)\n", works[w].name, works[w].package);
+            say_missing(works[w].name, works[w].package);
         } else if ((done = measure(w))) {
             print_work(w);
         }

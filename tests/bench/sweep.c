@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /* How what an allocation costs changes with its size, with threads and with what is live: the curves of a plot.
  *
- *     sweep [--quick] [sizes|threads|live...]
+ *     sweep [--quick] [--check] [sizes|threads|live...]
  *
  * Churn of every contender that is installed, against mimalloc called directly: a step frees a random block, allocates
  * one in its place and touches it. In every repeat each contender runs once, forwards or backwards in turn, and its
  * ratio is taken within the repeat; printed are the median of the ratios and the quartiles. Threads have their own
- * blocks, and their figure is the wall's, so that waiting counts. */
+ * blocks, and their figure is the wall's, so that waiting counts; that two lose nothing against one, beyond what mimalloc
+ * itself loses, is the one bound here. --quick only shows that it runs, --check fails when the bound is missed. */
 #include "sweep.h"
 
 #include <stdio.h>
@@ -17,6 +18,8 @@
 
 #define MOST_REPEATS 32
 #define MOST_POINTS  16
+/* Of the ratio with two threads over that with one: no worse, but for what two runs of the same differ by. */
+#define BOUND_TWO_THREADS 1.02
 
 static const struct axis {
     const char *name, *unit;
@@ -31,7 +34,8 @@ static struct {
     unsigned repeats;
     uint64_t steps;
     double live_most;
-} plan = {7, 300000, 1e7};
+    int check;
+} plan = {7, 300000, 1e7, 0};
 
 typedef struct sample {
     double ns[SWEEP_MOST]; /* 0 where a contender is missing */
@@ -90,7 +94,8 @@ static spread ratio_of(const sample *samples, unsigned repeats, size_t who)
     return measure_spread(values, repeats);
 }
 
-static void print_point(const point *p, const sample *samples)
+static void
+print_point(const point *p, const sample *samples, spread out[static SWEEP_MOST])
 {
     double base[MOST_REPEATS];
     char workload[64];
@@ -106,6 +111,7 @@ static void print_point(const point *p, const sample *samples)
             continue;
         }
         const spread ratio = ratio_of(samples, repeats, who);
+        out[who] = ratio;
         printf("  %-28s %6.2f  [%.2f %.2f]", sweep_name(who), ratio.median, ratio.q1,
                ratio.q3);
         measure_record(workload, sweep_name(who), sweep_name(SWEEP_BASE), p->x, ratio, 0);
@@ -113,9 +119,31 @@ static void print_point(const point *p, const sample *samples)
     }
 }
 
+static void print_two_threads(const spread one[static SWEEP_MOST],
+                              const spread two[static SWEEP_MOST])
+{
+    printf("\nthat ratio with two threads over that with one\n");
+    for (size_t who = 0; who < SWEEP_MOST; who++) {
+        if (who == SWEEP_BASE || one[who].median <= 0 || two[who].median <= 0) {
+            continue;
+        }
+        const spread growth = {two[who].q1 / one[who].q3,
+                               two[who].median / one[who].median,
+                               two[who].q3 / one[who].q1};
+        const double bound = sweep_is_bare(who) ? BOUND_TWO_THREADS : 0;
+        printf("  %-28s %6.2f  [%.2f %.2f]", sweep_name(who), growth.median, growth.q1,
+               growth.q3);
+        measure_record("two threads over one", sweep_name(who), sweep_name(SWEEP_BASE), 2,
+                       growth, bound);
+        measure_row(growth.median, bound);
+    }
+}
+
 static int run_axis(const struct axis *axis)
 {
     static sample samples[MOST_REPEATS];
+    static spread at[MOST_POINTS][SWEEP_MOST];
+    memset(at, 0, sizeof at);
     for (size_t i = 0; i < MOST_POINTS && axis->at[i] > 0; i++) {
         point p = {axis, axis->at[i]};
         if (axis == &axes[2] && p.x > plan.live_most) {
@@ -130,7 +158,10 @@ static int run_axis(const struct axis *axis)
                    axis->name);
             return 1;
         }
-        print_point(&p, samples);
+        print_point(&p, samples, at[i]);
+    }
+    if (axis == &axes[1]) {
+        print_two_threads(at[0], at[1]);
     }
     return 1;
 }
@@ -147,15 +178,26 @@ static void print_missing(void)
     }
 }
 
+static int usage(void)
+{
+    fprintf(stderr, "usage: sweep [--quick] [--check] [sizes|threads|live...]\n");
+    return 2;
+}
+
 int main(int argc, char **argv)
 {
     int from = 1;
     char text[64];
-    if (argc > 1 && strcmp(argv[1], "--quick") == 0) {
-        plan.repeats = 2;
-        plan.steps = 2000;
-        plan.live_most = 1e3;
-        from = 2;
+    for (; from < argc && strncmp(argv[from], "--", 2) == 0; from++) {
+        if (strcmp(argv[from], "--quick") == 0) {
+            plan.repeats = 2;
+            plan.steps = 2000;
+            plan.live_most = 1e3;
+        } else if (strcmp(argv[from], "--check") == 0) {
+            plan.check = 1;
+        } else {
+            return usage();
+        }
     }
     for (int i = from; i < argc; i++) {
         size_t known = 0;
@@ -163,8 +205,7 @@ int main(int argc, char **argv)
             known++;
         }
         if (known == COUNT(axes)) {
-            fprintf(stderr, "usage: sweep [--quick] [sizes|threads|live...]\n");
-            return 2;
+            return usage();
         }
     }
     snprintf(text, sizeof text, "%u repeats, %llu steps each", plan.repeats,
@@ -180,5 +221,5 @@ int main(int argc, char **argv)
         }
     }
     print_missing();
-    return measure_end();
+    return measure_end() && plan.check ? 1 : 0;
 }

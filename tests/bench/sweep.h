@@ -20,6 +20,8 @@ typedef struct sweep_work {
 size_t sweep_open(void);
 int sweep_is_there(size_t who);
 const char *sweep_name(size_t who);
+/* A host of ours that adds nothing of its own: what its threads lose, the interface would have lost. */
+int sweep_is_bare(size_t who);
 /* In words, of one that is not there. */
 const char *sweep_why_not(size_t who);
 

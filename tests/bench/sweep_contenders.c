@@ -124,6 +124,12 @@ int sweep_is_there(size_t who)
     return c->object || (c->take && c->give) || (c->is_umf && umf.pool);
 }
 
+int sweep_is_bare(size_t who)
+{
+    const char *const spec = contenders[who].spec;
+    return spec && strcmp(spec, "mimalloc") == 0;
+}
+
 const char *sweep_why_not(size_t who)
 {
     return contenders[who].is_umf    ? umf_why_not
