@@ -55,27 +55,69 @@ size_t hm__os_unwind(uintptr_t *frames, size_t most)
     return w.count;
 }
 
-int hm__os_code_place(uintptr_t address, char *path, size_t size, uint64_t *offset)
+typedef struct place {
+    uintptr_t address;
+    uintptr_t base;
+    char *path;
+    size_t size;
+    size_t length;
+} place;
+
+/* The name is copied while the file cannot go away. */
+static int is_here(struct dl_phdr_info *info, size_t size, void *argument)
 {
-    Dl_info info;
-    struct link_map *map = NULL;
-    if (!dladdr1((void *)address, &info, (void **)&map, RTLD_DL_LINKMAP) || !map) {
-        return 0;
-    }
-    *offset = address - (uintptr_t)map->l_addr;
-    if (map->l_name && map->l_name[0]) {
-        const size_t length = strlen(map->l_name);
-        if (length >= size) {
-            return 0;
+    place *p = argument;
+    (void)size;
+    for (unsigned i = 0; i < info->dlpi_phnum; i++) {
+        const ElfW(Phdr) *part = &info->dlpi_phdr[i];
+        if (part->p_type == PT_LOAD &&
+            p->address - (info->dlpi_addr + part->p_vaddr) < part->p_memsz) {
+            p->base = info->dlpi_addr;
+            p->length = info->dlpi_name ? strlen(info->dlpi_name) : 0;
+            if (p->length < p->size) {
+                memcpy(p->path, info->dlpi_name ? info->dlpi_name : "", p->length + 1);
+            }
+            return 1;
         }
-        memcpy(path, map->l_name, length + 1);
-        return 1;
+    }
+    return 0;
+}
+
+/* The program has no name there, and goes by the same one all its life. 0: it has none, or too long a one. */
+static size_t program_path(char *path, size_t size)
+{
+    static char known[1024];
+    static size_t known_length;
+    static uint32_t state; /* atomic: 0 not asked for, 1 being asked for, 2 known */
+    uint32_t was = 0;
+    if (__atomic_load_n(&state, __ATOMIC_ACQUIRE) == 2 && known_length < size) {
+        memcpy(path, known, known_length + 1);
+        return known_length;
     }
     const ssize_t length = readlink("/proc/self/exe", path, size - 1);
     if (length <= 0) {
         return 0;
     }
     path[length] = '\0';
+    if ((size_t)length < size - 1 && (size_t)length < sizeof(known) &&
+        __atomic_compare_exchange_n(&state, &was, 1, 0, __ATOMIC_RELAXED,
+                                    __ATOMIC_RELAXED)) {
+        memcpy(known, path, (size_t)length + 1);
+        known_length = (size_t)length;
+        __atomic_store_n(&state, 2, __ATOMIC_RELEASE);
+    }
+    return (size_t)length < size - 1 ? (size_t)length : 0;
+}
+
+/* Not dladdr, which also looks for the nearest of all symbols of the file. */
+int hm__os_code_place(uintptr_t address, char *path, size_t size, uint64_t *offset)
+{
+    place p = {address, 0, path, size, 0};
+    if (!dl_iterate_phdr(is_here, &p) || p.length >= size ||
+        (!p.length && !program_path(path, size))) {
+        return 0;
+    }
+    *offset = address - p.base;
     return 1;
 }
 

@@ -49,62 +49,6 @@ static void put_list(debug_text *t, int fd, debug_list *list)
     }
 }
 
-#define STACK_SITES  20u /* of the longest list */
-#define STACKS_SHOWN 3u  /* of a site */
-
-typedef struct most_live {
-    uint32_t site;
-    uint32_t count;
-    const debug_stack *stacks[STACKS_SHOWN]; /* more bytes first */
-} most_live;
-
-static int most_one(void *context, const debug_stack *stack)
-{
-    most_live *most = context;
-    if (stack->site != most->site || !stack->live_blocks) {
-        return 0;
-    }
-    uint32_t at = most->count;
-    while (at && most->stacks[at - 1]->live_bytes < stack->live_bytes) {
-        at--;
-    }
-    for (uint32_t i = STACKS_SHOWN - 1; i > at; i--) {
-        most->stacks[i] = most->stacks[i - 1];
-    }
-    if (at < STACKS_SHOWN) {
-        most->stacks[at] = stack;
-        most->count += most->count < STACKS_SHOWN;
-    }
-    return 0;
-}
-
-/* Where the blocks of the first sites came from. */
-static void
-put_stacks(debug_text *t, int fd, const debug_host *host, const debug_list *list)
-{
-    hm__debug_stacks_live(host);
-    for (size_t i = 0; i < list->count && i < STACK_SITES; i++) {
-        most_live most = {.site = list->rows[i].site};
-        hm__debug_stacks_visit(host, most_one, &most);
-        for (uint32_t k = 0; k < most.count; k++) {
-            hm__debug_put(t, host->sample_bytes ? "    about " : "    ");
-            hm__debug_put_count(t, most.stacks[k]->live_blocks, "block", "blocks");
-            hm__debug_put(t, " and ");
-            hm__debug_put_count(t, most.stacks[k]->live_bytes, "byte", "bytes");
-            hm__debug_put(t, " of ");
-            hm__debug_put_site(t, hm__debug.core->site_from_id(most.site));
-            hm__debug_put(t, " came by\n");
-            hm__debug_put_frames(t, fd, most.stacks[k], host->frames);
-            hm__debug_text_send(t, fd);
-        }
-    }
-    if (hm__debug_stacks_dropped()) {
-        hm__debug_put(t, "    ");
-        hm__debug_put_count(t, hm__debug_stacks_dropped(), "block has", "blocks have");
-        hm__debug_put(t, " no stack, for lack of room\n");
-    }
-}
-
 /* Mistakes that were only counted, because one like them had been printed. */
 static void put_repeats(debug_text *t, int fd, const debug_host *host)
 {
@@ -218,7 +162,7 @@ static void report(debug_host *host, int fd, const debug_malloc *only, int leaks
         hm__debug_put(&text, "\n");
         put_list(&text, fd, &list);
         if (host->frames) {
-            put_stacks(&text, fd, host, &list);
+            hm__debug_put_stacks(&text, fd, host, &list);
         }
         if (leaks && host->suppressions) {
             put_suppressions(&text, fd, &list);

@@ -5,6 +5,7 @@
 #define HM_DEBUG_STACKS_INTERNAL_H
 
 #include "finding_internal.h"
+#include "leaks_internal.h"
 
 #define DEBUG_FRAMES_MAX    64u
 #define DEBUG_FRAMES_SAMPLE 16u /* where only sample= was given */
@@ -57,6 +58,11 @@ void hm__debug_stacks_child(void);
 void hm__debug_stacks_live(const debug_host *host);
 /* "/lib/libx.so+0x1234", or the address alone. */
 const char *hm__debug_frame_text(uintptr_t frame, char *text, size_t size);
+/* Where most of what is live at the first sites of a sorted list came from. */
+void hm__debug_put_stacks(debug_text *t,
+                          int fd,
+                          const debug_host *host,
+                          const debug_list *list);
 /* Sent to fd as room runs out; -1: cut. */
 void hm__debug_put_frames(debug_text *t, int fd, const debug_stack *stack, uint32_t most);
 
