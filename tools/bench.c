@@ -13,7 +13,9 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "bench_figures.h"
 #include "bench_plot.h"
+#include "bench_table.h"
 
 #define MOST_ARGUMENTS 4
 
@@ -73,8 +75,8 @@ static const struct stage {
 #define STAGES (sizeof stages / sizeof stages[0])
 
 typedef struct options {
-    int quick, check;
-    const char *json, *plot;
+    int quick, check, table;
+    const char *json, *plot, *from;
     int wanted[STAGES], any;
 } options;
 
@@ -97,8 +99,9 @@ static int read_options(int count, char **arguments, options *o)
 {
     for (int i = 0; i < count; i++) {
         const char *const argument = arguments[i];
-        const int takes =
-            strcmp(argument, "--json") == 0 || strcmp(argument, "--plot") == 0;
+        const int takes = strcmp(argument, "--json") == 0 ||
+                          strcmp(argument, "--plot") == 0 ||
+                          strcmp(argument, "--from") == 0;
         if (takes && i + 1 == count) {
             return usage_error(&bench_verb, "needs a value", argument);
         }
@@ -110,6 +113,10 @@ static int read_options(int count, char **arguments, options *o)
             o->json = arguments[++i];
         } else if (strcmp(argument, "--plot") == 0) {
             o->plot = arguments[++i];
+        } else if (strcmp(argument, "--from") == 0) {
+            o->from = arguments[++i];
+        } else if (strcmp(argument, "--table") == 0) {
+            o->table = 1;
         } else if (argument[0] == '-') {
             return usage_error(&bench_verb, "unknown option", argument);
         } else if (find_stage(argument) == STAGES) {
@@ -117,6 +124,13 @@ static int read_options(int count, char **arguments, options *o)
         } else {
             o->wanted[find_stage(argument)] = o->any = 1;
         }
+    }
+    if (o->from && (o->json || o->any || o->quick || o->check)) {
+        return usage_error(&bench_verb, "measures nothing", "--from");
+    }
+    if (o->from && !o->table && !o->plot) {
+        return usage_error(&bench_verb, "nothing to make of it, --table or --plot",
+                           "--from");
     }
     return EXIT_CLEAN;
 }
@@ -215,10 +229,27 @@ static int run_stage(const struct stage *s, const options *o, const char *folder
     return child > 0 && status == 0;
 }
 
+/* What people read, of the figures in that file. 0: something of it failed. */
+static int show(const options *o, const char *path, const char *folder)
+{
+    static figures all;
+    if (!o->table && !o->plot) {
+        return 1;
+    }
+    if (!figures_read(path, &all)) {
+        return 0;
+    }
+    if (o->table && !o->from) {
+        printf("\n");
+    }
+    const int tabled = !o->table || bench_table(&all);
+    return (!o->plot || bench_plot(&all, o->plot, folder)) && tabled;
+}
+
 static int run_bench(int count, char **arguments)
 {
     options o;
-    char folder[PATH_MAX], figures[PATH_MAX] = "/tmp/hostmalloc-bench.XXXXXX";
+    char folder[PATH_MAX], path[PATH_MAX] = "/tmp/hostmalloc-bench.XXXXXX";
     int failures = 0;
     memset(&o, 0, sizeof o);
     int status = read_options(count, arguments, &o);
@@ -229,15 +260,18 @@ static int run_bench(int count, char **arguments)
                      folder)) {
         return failed("not found beside the command", "libexec/hostmalloc/bench");
     }
+    if (o.from) {
+        return show(&o, o.from, folder) ? EXIT_CLEAN : EXIT_FINDINGS;
+    }
     const int kept = o.json != NULL;
-    const int temporary = kept ? -1 : mkstemp(figures);
+    const int temporary = kept ? -1 : mkstemp(path);
     if (temporary >= 0) {
         close(temporary);
     }
-    if (!start_figures(kept ? o.json : figures) || (kept && !realpath(o.json, figures))) {
-        return failed(strerror(errno), kept ? o.json : figures);
+    if (!start_figures(kept ? o.json : path) || (kept && !realpath(o.json, path))) {
+        return failed(strerror(errno), kept ? o.json : path);
     }
-    if (!prepare_environment(figures)) {
+    if (!prepare_environment(path)) {
         return failed("no room", "the environment");
     }
     for (size_t i = 0; i < STAGES; i++) {
@@ -245,17 +279,16 @@ static int run_bench(int count, char **arguments)
             failures += !run_stage(&stages[i], &o, folder);
         }
     }
-    if (o.plot && !bench_plot(figures, o.plot, folder)) {
-        failures++;
-    }
+    failures += !show(&o, path, folder);
     if (!kept) {
-        unlink(figures);
+        unlink(path);
     }
     return failures ? EXIT_FINDINGS : EXIT_CLEAN;
 }
 
 const verb bench_verb = {
-    "bench", "[--quick] [--json FILE] [STAGE...]", "measure what everything costs here",
+    "bench", "[--quick] [--json FILE] [--table] [STAGE...]",
+    "measure what everything costs here",
     "\nEvery figure is a ratio to something in the same run: the median of interleaved "
     "repeats "
     "with\n"
@@ -263,10 +296,12 @@ const verb bench_verb = {
     "  --quick        only show that all of it runs\n"
     "  --check        end with 1 when a bound is missed\n"
     "  --json FILE    the figures as JSON lines\n"
+    "  --table        the figures a reader wants, as Markdown: the tables of the README\n"
     "  --plot FOLDER  curves by size, by threads and by live blocks: data, and SVG where "
     "gnuplot "
     "is\n"
-    "                 installed (stage sweep)\n\n"
+    "                 installed (stage sweep)\n"
+    "  --from FILE    measure nothing: --table and --plot of figures that --json kept\n\n"
     "Stages, all of them when none is named:\n"
     "  interface      the calls against mimalloc and libc called directly\n"
     "  static         mimalloc built in against the same as a shared library\n"

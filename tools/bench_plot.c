@@ -11,15 +11,17 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define MOST_FIGURES 1024
-
-typedef struct figure {
-    char workload[64], what[64];
-    double x, median, q1, q3;
-} figure;
-
 static const char *const axes[] = {"sizes", "threads", "live"};
-#define AXES (sizeof axes / sizeof axes[0])
+#define AXES (int)(sizeof axes / sizeof axes[0])
+
+/* What sweep measured along one: "sizes". */
+static int is_along(const figure *f, const char *axis)
+{
+    static const char by[] = "churn by ";
+    return strcmp(f->program, "sweep") == 0 &&
+           strncmp(f->workload, by, sizeof by - 1) == 0 &&
+           strcmp(f->workload + sizeof by - 1, axis) == 0;
+}
 
 static int failed(const char *what, const char *which)
 {
@@ -27,49 +29,25 @@ static int failed(const char *what, const char *which)
     return 0;
 }
 
-/* Of lines as measure.c writes them; others are passed over. */
-static size_t read_figures(const char *path, figure *out)
-{
-    char line[1024];
-    size_t count = 0;
-    FILE *file = fopen(path, "r");
-    while (file && count < MOST_FIGURES && fgets(line, sizeof line, file)) {
-        figure *f = &out[count];
-        if (sscanf(
-                line,
-                "{\"program\": \"sweep\", \"workload\": \"churn by %63[^\"]\", \"what\": "
-                "\"%63[^\"]\", \"against\": \"%*[^\"]\", \"x\": %lf, \"median\": %lf, "
-                "\"q1\": %lf, \"q3\": %lf",
-                f->workload, f->what, &f->x, &f->median, &f->q1, &f->q3) == 6) {
-            count++;
-        }
-    }
-    if (file) {
-        fclose(file);
-    }
-    return count;
-}
-
 /* Blocks of one contender each, as gnuplot's `index` counts them; how many there were. */
-static int write_axis(FILE *to, const char *axis, const figure *figures, size_t count)
+static int write_axis(FILE *to, const char *axis, const figure *all, size_t count)
 {
     int blocks = 0;
     for (size_t i = 0; i < count; i++) {
-        int is_first = strcmp(figures[i].workload, axis) == 0;
+        int is_first = is_along(&all[i], axis);
         for (size_t before = 0; before < i && is_first; before++) {
-            is_first = strcmp(figures[before].workload, axis) != 0 ||
-                       strcmp(figures[before].what, figures[i].what) != 0;
+            is_first = !is_along(&all[before], axis) ||
+                       strcmp(all[before].what, all[i].what) != 0;
         }
         if (!is_first) {
             continue;
         }
-        fprintf(to, "%s\"%s\"\n", blocks ? "\n\n" : "", figures[i].what);
+        fprintf(to, "%s\"%s\"\n", blocks ? "\n\n" : "", all[i].what);
         blocks++;
         for (size_t at = i; at < count; at++) {
-            if (strcmp(figures[at].workload, axis) == 0 &&
-                strcmp(figures[at].what, figures[i].what) == 0) {
-                fprintf(to, "%.0f %.4f %.4f %.4f\n", figures[at].x, figures[at].median,
-                        figures[at].q1, figures[at].q3);
+            if (is_along(&all[at], axis) && strcmp(all[at].what, all[i].what) == 0) {
+                fprintf(to, "%.0f %.4f %.4f %.4f\n", all[at].x, all[at].median,
+                        all[at].q1, all[at].q3);
             }
         }
     }
@@ -100,30 +78,29 @@ static int draw(const char *folder, const char *axis, const char *script)
     return 1;
 }
 
-int bench_plot(const char *figures, const char *folder, const char *programs)
+int bench_plot(const figures *all, const char *folder, const char *programs)
 {
-    static figure all[MOST_FIGURES];
     char path[2 * PATH_MAX], script[2 * PATH_MAX];
-    const size_t count = read_figures(figures, all);
-    int done = 1;
-    if (count == 0) {
-        return failed("nothing to plot: stage sweep did not run", folder);
-    }
+    int done = 1, drawn = 0;
     if (strpbrk(folder, "'\"\\") || (mkdir(folder, 0777) != 0 && errno != EEXIST)) {
         return failed("no folder for plots", folder);
     }
     snprintf(script, sizeof script, "%s/plot.gnuplot", programs);
-    for (size_t i = 0; i < AXES; i++) {
+    for (int i = 0; i < AXES; i++) {
         snprintf(path, sizeof path, "%s/%s.dat", folder, axes[i]);
         FILE *file = fopen(path, "w");
         if (!file) {
             return failed(strerror(errno), path);
         }
-        const int blocks = write_axis(file, axes[i], all, count);
+        const int blocks = write_axis(file, axes[i], all->all, all->count);
         if (fclose(file) != 0) {
             return failed(strerror(errno), path);
         }
         done &= blocks == 0 || draw(folder, axes[i], script);
+        drawn += blocks > 0;
     }
-    return done;
+    if (drawn == 0) {
+        return failed("nothing to plot: stage sweep did not run", folder);
+    }
+    return done && (drawn < AXES || draw(folder, "ratios", script));
 }

@@ -103,13 +103,14 @@ static int measure_point(const point *p, spread out[static MODES])
 }
 
 static void print_growth(const char *workload,
+                         const char *label,
                          const char *what,
                          const char *against,
                          double x,
                          spread growth,
                          double bound)
 {
-    printf("  %-26s %6.2f  [%.2f %.2f]", what, growth.median, growth.q1, growth.q3);
+    printf("  %-26s %6.2f  [%.2f %.2f]", label, growth.median, growth.q1, growth.q3);
     measure_record(workload, what, against, x, growth, bound);
     measure_row(growth.median, bound);
 }
@@ -132,8 +133,8 @@ static int measure_churn(const scale_plan *plan, size_t sites)
     for (size_t mode = 1; mode < MODES; mode++) {
         const spread a = at[LIFE_AFTER][mode], b = at[LIFE_BEFORE][mode];
         if (debug_mode_is_there(mode)) {
-            print_growth(workload, debug_modes[mode].name, "fewer live blocks",
-                         (double)after,
+            print_growth(workload, debug_modes[mode].name, debug_modes[mode].name,
+                         "10^5 live blocks", (double)after,
                          (spread){a.q1 / b.q3, a.median / b.median, a.q3 / b.q1}, GROWTH);
         }
     }
@@ -178,20 +179,20 @@ static void count_mode(const scale_plan *plan, size_t mode)
     for (size_t i = 0; i < COUNT(counted); i++) {
         const size_t live = shrunk(plan, counted[i]);
         const double all = count_step(mode, live, plan->is_quick ? 2000 : 200000);
-        char what[96];
+        char label[96];
         if (all <= 0) {
             measure_missing("instructions by live blocks",
                             "valgrind did not count (Debian: valgrind)");
             return;
         }
         first = i == 0 ? all : first;
-        snprintf(what, sizeof what, "%s, %zu live: %.1f", debug_modes[mode].name, live,
+        snprintf(label, sizeof label, "%s, %zu live: %.1f", debug_modes[mode].name, live,
                  all);
         const double growth = all / first;
         measure_record("instructions a step", debug_modes[mode].name, "instructions",
                        (double)live, (spread){all, all, all}, 0);
-        print_growth("growth of the instructions", what, "the fewest live blocks",
-                     (double)live, (spread){growth, growth, growth},
+        print_growth("growth of the instructions", label, debug_modes[mode].name,
+                     "10^3 live blocks", (double)live, (spread){growth, growth, growth},
                      mode && i ? GROWTH_COUNT : 0);
     }
 }
