@@ -15,8 +15,8 @@
 
 typedef struct cache_host {
     hm_layer_host layer;
-    uint32_t bytes;   /* option */
-    uint32_t classes; /* of the option max */
+    uint32_t bytes; /* option */
+    size_t reach;   /* of the option max: whole classes */
 } cache_host;
 
 const hm_core *hm__cache_core;
@@ -59,13 +59,14 @@ static hm_status cache_create_malloc(hm_host *self,
     if (status != HM_OK) {
         return status;
     }
-    if (!host->classes || !host->bytes || !is_to_be_cached(&wanted, inner)) {
+    if (!host->reach || !host->bytes || !is_to_be_cached(&wanted, inner)) {
         *out = inner; /* nothing of ours in its way */
         return HM_OK;
     }
-    const size_t room =
-        wanted.flags & HM_MALLOC_THREADSAFE ? THREADS_SEEN : host->classes;
-    const size_t bytes = sizeof(cache_malloc) + room * sizeof(void *);
+    const size_t bytes =
+        sizeof(cache_malloc) + (wanted.flags & HM_MALLOC_THREADSAFE
+                                    ? THREADS_SEEN * sizeof(void *)
+                                    : host->reach / CLASS_BYTES * sizeof(cache_class));
     cache_malloc *m = core->memory_alloc(bytes);
     if (!m) {
         hm_malloc_release(inner);
@@ -73,7 +74,7 @@ static hm_status cache_create_malloc(hm_host *self,
                                "no private memory for a malloc object");
     }
     hm_layer_malloc_init(&m->layer, core->malloc_forward, inner, self, (uint32_t)bytes);
-    m->own.classes = host->classes;
+    m->own.reach = host->reach;
     m->bytes = host->bytes;
     status = hm__cache_malloc_setup(m, wanted.flags, err);
     if (status != HM_OK) {
@@ -105,7 +106,7 @@ cache_open(const hm_option_values *values, hm_host *inner, hm_host **out, hm_err
     }
     hm_layer_host_init(&host->layer, &host_vtbl, inner, sizeof *host);
     host->bytes = (uint32_t)bytes;
-    host->classes = (uint32_t)((max + CLASS_BYTES - 1) >> CLASS_SHIFT);
+    host->reach = (size_t)(max + CLASS_BYTES - 1) & ~(CLASS_BYTES - 1);
     *out = &host->layer.base;
     return HM_OK;
 }

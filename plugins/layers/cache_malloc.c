@@ -32,18 +32,18 @@ static cache_set *set_of(cache_malloc *m)
     return is_mine(m) ? &m->own : NULL;
 }
 
-/* 1 and the class of a size that has one. */
-static int class_find(const cache_malloc *m, size_t size, size_t *bin)
+/* NULL: sizes such as this have no class. */
+static cache_class *class_find(const cache_malloc *m, cache_set *set, size_t size)
 {
-    *bin = size ? class_of(size) : 0;
-    return *bin < m->own.classes;
+    const size_t bytes = size ? size : 1;
+    return set && has_class(bytes, m->own.reach) ? class_at(set, bytes) : NULL;
 }
 
 /* What the malloc underneath is asked for. */
-static size_t rounded(const cache_malloc *m, size_t size)
+static inline size_t rounded(const cache_malloc *m, size_t size)
 {
-    size_t bin;
-    return class_find(m, size, &bin) ? (bin + 1) << CLASS_SHIFT : size;
+    const size_t bytes = size ? size : 1;
+    return has_class(bytes, m->own.reach) ? class_bytes(bytes) : size;
 }
 
 static size_t rounded_if_known(const cache_malloc *m, size_t size)
@@ -51,15 +51,27 @@ static size_t rounded_if_known(const cache_malloc *m, size_t size)
     return size == HM_SIZE_UNKNOWN ? size : rounded(m, size);
 }
 
-int hm__cache_set_empty(cache_set *set, hm_malloc *inner)
+void hm__cache_set_start(const cache_malloc *m, cache_set *set)
 {
-    if (!__atomic_load_n(&set->held, __ATOMIC_RELAXED)) {
+    for (size_t bytes = CLASS_BYTES; bytes <= m->own.reach; bytes += CLASS_BYTES) {
+        *class_at(set, bytes) = (cache_class){NULL, bytes * ONE_BYTE + 1};
+    }
+    set->empty = m->bytes * ONE_BYTE + UINT32_MAX;
+    __atomic_store_n(&set->room, set->empty, __ATOMIC_RELAXED);
+    __atomic_store_n(&set->reach, m->own.reach, __ATOMIC_RELAXED);
+    set->refused = 0;
+}
+
+int hm__cache_set_empty(const cache_malloc *m, cache_set *set)
+{
+    hm_malloc *inner = m->layer.inner;
+    if (room_of(set) == set->empty) {
         return 0;
     }
-    for (size_t bin = 0; bin < set->classes; bin++) {
+    for (size_t bytes = CLASS_BYTES; bytes <= m->own.reach; bytes += CLASS_BYTES) {
         void *block;
-        while ((block = set_pop(set, bin)) != NULL) {
-            HM_LOAD(inner->vtbl)->free_sized(inner, block, (bin + 1) << CLASS_SHIFT);
+        while ((block = set_pop(set, class_at(set, bytes))) != NULL) {
+            HM_LOAD(inner->vtbl)->free_sized(inner, block, bytes);
         }
     }
     return 1;
@@ -70,22 +82,23 @@ int hm__cache_set_empty(cache_set *set, hm_malloc *inner)
 
 /* A full set lets blocks pass: to empty it at once would touch every block of a long run of frees twice, cold. But blocks
    of sizes no longer in use must not fill it for good. */
-static int push_anyway(cache_malloc *m, cache_set *set, void *block, size_t bin)
+static int
+push_anyway(const cache_malloc *m, cache_set *set, cache_class *class, void *block)
 {
-    if (set_push(set, block, bin)) {
+    const int asked = __atomic_load_n(&set->reach, __ATOMIC_RELAXED) == 0;
+    if (!asked && set_push(set, class, block)) {
         return 1;
     }
-    const int asked = __atomic_load_n(&set->bound, __ATOMIC_RELAXED) == 0;
-    set->refused += (bin + 1) << CLASS_SHIFT;
+    set->refused += class->weight / ONE_BYTE;
     if (!asked && set->refused < (uint64_t)m->bytes * PATIENCE) {
         return 0;
     }
     const int kept = errno;
-    hm__cache_set_empty(set, m->layer.inner);
-    __atomic_store_n(&set->bound, m->bytes, __ATOMIC_RELAXED);
+    hm__cache_set_empty(m, set);
+    __atomic_store_n(&set->reach, m->own.reach, __ATOMIC_RELAXED);
     set->refused = 0;
     errno = kept;
-    return set_push(set, block, bin);
+    return set_push(set, class, block);
 }
 
 /* Blocks held back go before an allocation is refused. */
@@ -95,7 +108,17 @@ static int give_way(cache_malloc *m)
         hm__cache_threads_trim(m);
     }
     cache_set *set = set_of(m);
-    return set && hm__cache_set_empty(set, m->layer.inner);
+    return set && hm__cache_set_empty(m, set);
+}
+
+/* Apart, so that the way through hm__cache_alloc_slow saves few registers. */
+__attribute__((noinline, cold)) static void *
+alloc_again(cache_malloc *m, size_t size, hm_level level)
+{
+    hm_malloc *inner = m->layer.inner;
+    return size <= PTRDIFF_MAX && give_way(m)
+               ? (HM_LOAD(inner->vtbl)->alloc)(inner, rounded(m, size), level)
+               : NULL;
 }
 
 void *hm__cache_alloc_slow(hm_malloc *self, size_t size, hm_level level)
@@ -104,45 +127,43 @@ void *hm__cache_alloc_slow(hm_malloc *self, size_t size, hm_level level)
     hm_malloc *inner = m->layer.inner;
     if (size == 0) {
         cache_set *set = set_of(m);
-        void *held = set && m->own.classes ? set_pop(set, 0) : NULL;
+        void *held = set ? set_pop(set, class_find(m, set, 0)) : NULL;
         if (held) {
             return held;
         }
     }
     void *block = (HM_LOAD(inner->vtbl)->alloc)(inner, rounded(m, size), level);
-    if (!block && size <= PTRDIFF_MAX && give_way(m)) {
-        block = (HM_LOAD(inner->vtbl)->alloc)(inner, rounded(m, size), level);
-    }
-    return block;
+    return block ? block : alloc_again(m, size, level);
 }
 
 void hm__cache_free_slow(hm_malloc *self, void *block, size_t size)
 {
     cache_malloc *m = cache_from(self);
     hm_malloc *inner = m->layer.inner;
-    size_t bin;
     if (!block) {
         return;
     }
-    if (class_find(m, size, &bin)) {
-        const int kept = errno;
+    const size_t bytes = rounded(m, size);
+    if (bytes <= m->own.reach) {
         cache_set *set = is_for_threads(m) ? hm__cache_threads_set_make(m) : set_of(m);
-        errno = kept;
-        if (set && push_anyway(m, set, block, bin)) {
+        if (set && push_anyway(m, set, class_at(set, bytes), block)) {
             return;
         }
     }
-    HM_LOAD(inner->vtbl)->free_sized(inner, block, rounded(m, size));
+    HM_LOAD(inner->vtbl)->free_sized(inner, block, bytes);
 }
 
 static void *plain_alloc(hm_malloc *self, size_t size, hm_level level)
 {
-    cache_set *set = &cache_from(self)->own;
-    const size_t bin = class_of(size);
-    if (__builtin_expect(bin < set->classes, 1)) {
-        void *block = set_pop(set, bin);
+    cache_malloc *m = cache_from(self);
+    if (__builtin_expect(has_class(size, m->own.reach), 1)) {
+        void *block = set_pop(&m->own, class_at(&m->own, size));
         if (__builtin_expect(block != NULL, 1)) {
             return block;
+        }
+        if (room_of(&m->own) == m->own.empty) { /* nothing to give way */
+            hm_malloc *inner = m->layer.inner;
+            return (HM_LOAD(inner->vtbl)->alloc)(inner, class_bytes(size), level);
         }
     }
     return hm__cache_alloc_slow(self, size, level);
@@ -151,9 +172,8 @@ static void *plain_alloc(hm_malloc *self, size_t size, hm_level level)
 static void plain_free_sized(hm_malloc *self, void *block, size_t size)
 {
     cache_set *set = &cache_from(self)->own;
-    const size_t bin = class_of(size);
-    if (__builtin_expect(block && bin < set->classes, 1)) {
-        if (set_push(set, block, bin)) {
+    if (__builtin_expect(block && has_class(size, set->reach), 1)) {
+        if (set_push(set, class_at(set, size), block)) {
             return;
         }
     }
@@ -163,11 +183,10 @@ static void plain_free_sized(hm_malloc *self, void *block, size_t size)
 /* Only the owner allocates, but others may free, and at the same time. */
 static void one_thread_free_sized(hm_malloc *self, void *block, size_t size)
 {
-    cache_malloc *m = cache_from(self);
-    const size_t bin = class_of(size);
-    if (__builtin_expect(m->own.thread == this_thread() && block && bin < m->own.classes,
-                         1)) {
-        if (set_push(&m->own, block, bin)) {
+    cache_set *set = &cache_from(self)->own;
+    if (__builtin_expect(
+            set->thread == this_thread() && block && has_class(size, set->reach), 1)) {
+        if (set_push(set, class_at(set, size), block)) {
             return;
         }
     }
@@ -193,12 +212,12 @@ static hm_status cache_debug_free(
     return HM_OK;
 }
 
-/* From one magazine to another. NULL: ask underneath. */
-static void *
-move_cached(cache_malloc *m, void *block, size_t old_size, size_t size, size_t bin)
+/* From one magazine to another, or not at all. NULL: ask underneath. */
+static void *move_cached(cache_malloc *m, void *block, size_t old_size, size_t size)
 {
     cache_set *set = set_of(m);
-    void *moved = set ? set_pop(set, bin) : NULL;
+    cache_class *class = class_find(m, set, size);
+    void *moved = class ? set_pop(set, class) : NULL;
     if (moved) {
         memcpy(moved, block, old_size < size ? old_size : size);
         HM_LOAD(m->layer.base.vtbl)->free_sized(&m->layer.base, block, old_size);
@@ -215,18 +234,16 @@ static void *cache_realloc(hm_malloc *self,
 {
     cache_malloc *m = cache_from(self);
     hm_malloc *inner = m->layer.inner;
-    size_t old_bin, bin;
     if (!block) {
         return (HM_LOAD(self->vtbl)->alloc)(self, size, level);
     }
-    if (old_size != HM_SIZE_UNKNOWN && class_find(m, old_size, &old_bin) &&
-        class_find(m, size, &bin)) {
-        void *moved = bin == old_bin ? block : move_cached(m, block, old_size, size, bin);
-        if (moved) {
-            return moved;
+    const size_t had = rounded_if_known(m, old_size), want = rounded(m, size);
+    if (had <= m->own.reach && want <= m->own.reach) { /* both have a class */
+        void *kept = had == want ? block : move_cached(m, block, old_size, size);
+        if (kept) {
+            return kept;
         }
     }
-    const size_t had = rounded_if_known(m, old_size), want = rounded(m, size);
     void *moved = hm_realloc_at(inner, block, had, want, level, site);
     if (!moved && size <= PTRDIFF_MAX && give_way(m)) {
         moved = hm_realloc_at(inner, block, had, want, level, site);
@@ -238,12 +255,13 @@ static void *cache_alloc_zeroed(
     hm_malloc *self, size_t count, size_t size, hm_level level, hm_site *site)
 {
     cache_malloc *m = cache_from(self);
-    size_t bytes, bin;
+    size_t bytes;
     if (__builtin_mul_overflow(count, size, &bytes)) {
         return NULL;
     }
-    cache_set *set = class_find(m, bytes, &bin) ? set_of(m) : NULL;
-    void *block = set ? set_pop(set, bin) : NULL;
+    cache_set *set = set_of(m);
+    cache_class *class = class_find(m, set, bytes);
+    void *block = class ? set_pop(set, class) : NULL;
     if (block) {
         return memset(block, 0, bytes);
     }
@@ -266,16 +284,18 @@ static void *cache_alloc_aligned(
 
 static size_t cache_good_size(hm_malloc *self, size_t size)
 {
-    cache_malloc *m = cache_from(self);
-    size_t bin;
-    return class_find(m, size, &bin) ? (bin + 1) << CLASS_SHIFT
-                                     : hm_good_size(m->layer.inner, size);
+    const cache_malloc *m = cache_from(self);
+    const size_t bytes = rounded(m, size);
+    return bytes <= m->own.reach ? bytes : hm_good_size(m->layer.inner, size);
 }
 
-static uint64_t held_by(cache_malloc *m)
+static void held_by(cache_malloc *m, uint64_t *blocks, uint64_t *bytes)
 {
-    return is_for_threads(m) ? hm__cache_threads_held(m)
-                             : __atomic_load_n(&m->own.held, __ATOMIC_RELAXED);
+    if (is_for_threads(m)) {
+        hm__cache_threads_held(m, blocks, bytes);
+    } else {
+        set_add_held(&m->own, blocks, bytes);
+    }
 }
 
 /* The malloc underneath counts what the magazines hold as live, and every small block at its class. */
@@ -284,13 +304,16 @@ static hm_status cache_stats(hm_malloc *self, hm_stats *out)
     cache_malloc *m = cache_from(self);
     hm_malloc *inner = m->layer.inner;
     const hm_status status = HM_LOAD(inner->vtbl)->stats(inner, out);
-    const uint64_t held = status == HM_OK ? held_by(m) : 0;
+    uint64_t blocks = 0, bytes = 0;
+    if (status == HM_OK) {
+        held_by(m, &blocks, &bytes);
+    }
     if (status == HM_OK && HM_HAS(out, hm_stats, live_bytes)) {
-        out->live_blocks -= held / ONE_BLOCK;
-        out->live_bytes -= held % ONE_BLOCK;
+        out->live_blocks -= blocks;
+        out->live_bytes -= bytes;
     }
     if (status == HM_OK && HM_HAS(out, hm_stats, overhead_bytes)) {
-        out->overhead_bytes += held % ONE_BLOCK;
+        out->overhead_bytes += bytes;
     }
     return status;
 }
@@ -307,8 +330,7 @@ static hm_status cache_reset(hm_malloc *self)
     cache_malloc *m = cache_from(self);
     const hm_status status = hm_malloc_reset(m->layer.inner);
     if (status == HM_OK && !is_for_threads(m)) {
-        memset(m->own.top, 0, m->own.classes * sizeof m->own.top[0]);
-        m->own.held = 0;
+        hm__cache_set_start(m, &m->own);
     }
     return status;
 }
@@ -371,7 +393,7 @@ static void cache_release(hm_malloc *self)
     if (is_for_threads(m)) {
         hm__cache_threads_remove(m);
     } else {
-        hm__cache_set_empty(&m->own, m->layer.inner);
+        hm__cache_set_empty(m, &m->own);
     }
     m->layer.references =
         1; /* alone with the object: the ready-made release does the rest */
@@ -419,7 +441,7 @@ hm_status hm__cache_malloc_setup(cache_malloc *m, uint32_t flags, hm_error *err)
     m->layer.base.flags = (m->layer.base.flags & ~threading) | (flags & threading);
     if (!(flags & HM_MALLOC_THREADSAFE)) {
         m->own.thread = flags & HM_MALLOC_ONE_THREAD ? this_thread() : 0;
-        m->own.bound = m->bytes;
+        hm__cache_set_start(m, &m->own);
         m->layer.base.vtbl = m->own.thread ? &one_thread_vtbl : &plain_vtbl;
         return HM_OK;
     }

@@ -6,12 +6,13 @@
  * (behind one key for the whole process) leads there by the object's index where the table does not, and to all of
  * the thread's sets when it exits: they are emptied, and wait for the next thread.
  *
- * Only the thread itself touches its sets' magazines and grows its record. A trim can only ask: it sets the bound of a
+ * Only the thread itself touches its sets' magazines and grows its record. A trim can only ask: it sets the reach of a
  * set to 0, and the thread empties it at its next free.
  *
  * The malloc underneath is never called under the lock: it may be a host that takes its own around fork before ours. */
 #include "cache_internal.h"
 
+#include <errno.h>
 #include <string.h>
 
 #define FORK_RANK     2500
@@ -41,6 +42,9 @@ static uint32_t key_state;
 #define KEY_READY 1u
 
 static void thread_exits(void *value);
+
+/* In the places of sets not seen yet, so that these are no special case. */
+static cache_set nobody;
 
 /* A record of nobody, for sets that are being emptied. */
 static thread_record leaving;
@@ -85,8 +89,7 @@ static void fork_child(void *context)
     for (cache_malloc *m = objects; m; m = m->next) {
         for (thread_set *s = m->threads; s; s = s->next) {
             if (s->record != own) {
-                memset(s->set.top, 0, s->set.classes * sizeof s->set.top[0]);
-                s->set.held = 0;
+                hm__cache_set_start(m, &s->set);
             }
         }
     }
@@ -134,6 +137,9 @@ static uint32_t index_take(void)
 hm_status hm__cache_threads_add(cache_malloc *m, hm_error *err)
 {
     const hm_core *core = hm__cache_core;
+    for (size_t i = 0; i < THREADS_SEEN; i++) {
+        ((void **)m->own.of)[i] = &nobody;
+    }
     core->lock(&lock);
     m->index = index_take();
     if (m->index != NO_INDEX) {
@@ -163,7 +169,7 @@ void hm__cache_threads_remove(cache_malloc *m)
     while (m->threads) {
         thread_set *gone = m->threads;
         m->threads = gone->next;
-        hm__cache_set_empty(&gone->set, m->layer.inner);
+        hm__cache_set_empty(m, &gone->set);
         hm__cache_core->memory_free(gone, gone->bytes);
     }
 }
@@ -183,7 +189,7 @@ static void set_leave(thread_record *record, uint32_t i)
     if (!m) {
         return;
     }
-    hm__cache_set_empty(set, m->layer.inner);
+    hm__cache_set_empty(m, set);
     core->lock(&lock);
     s->record = NULL;
     core->unlock(&lock);
@@ -204,31 +210,30 @@ static void thread_exits(void *value)
 static inline void **seen_at(cache_malloc *m, uintptr_t thread)
 {
     const uint64_t hash = (uint64_t)thread * 0x9E3779B97F4A7C15u;
-    return &m->own.top[hash >> (64 - THREADS_SEEN_SHIFT)];
+    return (void **)m->own.of + (hash >> (64 - THREADS_SEEN_SHIFT));
 }
 
-/* NULL: not among those seen last. */
-static inline cache_set *set_seen(cache_malloc *m)
+/* The calling thread's, or another's; 1 if it is the calling thread's. */
+static inline int set_seen(cache_malloc *m, cache_set **out)
 {
     const uintptr_t thread = this_thread();
-    cache_set *set = __atomic_load_n(seen_at(m, thread), __ATOMIC_ACQUIRE);
-    return __builtin_expect(
-               set && __atomic_load_n(&set->thread, __ATOMIC_RELAXED) == thread, 1)
-               ? set
-               : NULL;
+    *out = __atomic_load_n(seen_at(m, thread), __ATOMIC_ACQUIRE);
+    return __builtin_expect(__atomic_load_n(&(*out)->thread, __ATOMIC_RELAXED) == thread,
+                            1);
 }
 
 cache_set *hm__cache_threads_set(cache_malloc *m)
 {
-    cache_set *set = set_seen(m);
-    if (!set) {
-        const thread_record *record = hm__cache_core->thread_get(key);
-        set = record && m->index < record->count
-                  ? __atomic_load_n(&record->sets[m->index], __ATOMIC_RELAXED)
-                  : NULL;
-        if (set) {
-            __atomic_store_n(seen_at(m, this_thread()), set, __ATOMIC_RELEASE);
-        }
+    cache_set *set;
+    if (set_seen(m, &set)) {
+        return set;
+    }
+    const thread_record *record = hm__cache_core->thread_get(key);
+    set = record && m->index < record->count
+              ? __atomic_load_n(&record->sets[m->index], __ATOMIC_RELAXED)
+              : NULL;
+    if (set) {
+        __atomic_store_n(seen_at(m, this_thread()), set, __ATOMIC_RELEASE);
     }
     return set;
 }
@@ -278,13 +283,13 @@ static thread_set *set_waiting(const cache_malloc *m)
 
 static thread_set *set_new(cache_malloc *m)
 {
-    const size_t bytes = sizeof(thread_set) + m->own.classes * sizeof(void *);
+    const size_t bytes =
+        sizeof(thread_set) + m->own.reach / CLASS_BYTES * sizeof(cache_class);
     thread_set *made = hm__cache_core->memory_alloc(bytes);
     if (made) {
         made->object = m;
         made->bytes = bytes;
-        made->set.bound = m->bytes;
-        made->set.classes = m->own.classes;
+        hm__cache_set_start(m, &made->set);
     }
     return made;
 }
@@ -296,8 +301,10 @@ cache_set *hm__cache_threads_set_make(cache_malloc *m)
     if (found) {
         return found;
     }
+    const int kept = errno;
     thread_record *record = record_make(m);
     if (!record) {
+        errno = kept;
         return NULL;
     }
     core->lock(&lock);
@@ -316,18 +323,17 @@ cache_set *hm__cache_threads_set_make(cache_malloc *m)
         __atomic_store_n(seen_at(m, this_thread()), &s->set, __ATOMIC_RELEASE);
     }
     core->unlock(&lock);
+    errno = kept;
     return s ? &s->set : NULL;
 }
 
-uint64_t hm__cache_threads_held(cache_malloc *m)
+void hm__cache_threads_held(cache_malloc *m, uint64_t *blocks, uint64_t *bytes)
 {
-    uint64_t held = 0;
     hm__cache_core->lock(&lock);
     for (thread_set *s = m->threads; s; s = s->next) {
-        held += __atomic_load_n(&s->set.held, __ATOMIC_RELAXED);
+        set_add_held(&s->set, blocks, bytes);
     }
     hm__cache_core->unlock(&lock);
-    return held;
 }
 
 void hm__cache_threads_trim(cache_malloc *m)
@@ -336,7 +342,7 @@ void hm__cache_threads_trim(cache_malloc *m)
     hm__cache_core->lock(&lock);
     for (thread_set *s = m->threads; s; s = s->next) {
         if (&s->set != own) {
-            __atomic_store_n(&s->set.bound, 0, __ATOMIC_RELAXED);
+            __atomic_store_n(&s->set.reach, 0, __ATOMIC_RELAXED);
         }
     }
     hm__cache_core->unlock(&lock);
@@ -345,20 +351,26 @@ void hm__cache_threads_trim(cache_malloc *m)
 void *hm__cache_threads_alloc(hm_malloc *self, size_t size, hm_level level)
 {
     cache_malloc *m = cache_from(self);
-    const size_t bin = class_of(size);
-    cache_set *set = __builtin_expect(bin < m->own.classes, 1) ? set_seen(m) : NULL;
-    void *block = set ? set_pop(set, bin) : NULL;
-    return __builtin_expect(block != NULL, 1) ? block
-                                              : hm__cache_alloc_slow(self, size, level);
+    cache_set *set;
+    if (__builtin_expect(has_class(size, m->own.reach), 1) && set_seen(m, &set)) {
+        void *block = set_pop(set, class_at(set, size));
+        if (__builtin_expect(block != NULL, 1)) {
+            return block;
+        }
+    }
+    return hm__cache_alloc_slow(self, size, level);
 }
 
 void hm__cache_threads_free_sized(hm_malloc *self, void *block, size_t size)
 {
     cache_malloc *m = cache_from(self);
-    const size_t bin = class_of(size);
-    cache_set *set =
-        __builtin_expect(block && bin < m->own.classes, 1) ? set_seen(m) : NULL;
-    if (__builtin_expect(!set || !set_push(set, block, bin), 0)) {
-        hm__cache_free_slow(self, block, size);
+    cache_set *set;
+    if (__builtin_expect(block != NULL, 1) && set_seen(m, &set) &&
+        __builtin_expect(has_class(size, __atomic_load_n(&set->reach, __ATOMIC_RELAXED)),
+                         1)) {
+        if (set_push(set, class_at(set, size), block)) {
+            return;
+        }
     }
+    hm__cache_free_slow(self, block, size);
 }

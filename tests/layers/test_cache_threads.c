@@ -57,6 +57,50 @@ static void cache__a_thread_that_ends_gives_its_blocks_back(void **state)
     hm_host_release(host);
 }
 
+static pthread_barrier_t turns;
+
+static void *free_them_in_turns(void *argument)
+{
+    handed *h = argument;
+    void *last = hm_alloc(h->m, 100);
+    free_them(h);
+    pthread_barrier_wait(&turns); /* look */
+    pthread_barrier_wait(&turns); /* trimmed */
+    hm_free_sized(h->m, last, 100);
+    pthread_barrier_wait(&turns); /* look again */
+    pthread_barrier_wait(&turns);
+    return NULL;
+}
+
+static void cache__a_trim_reaches_others_at_their_next_free(void **state)
+{
+    (void)state;
+    hm_host *host = open_host("cache+limit+default");
+    handed h = {.m = create(host, HM_MALLOC_THREADSAFE)};
+    pthread_t thread;
+    hm_stats stats;
+    for (size_t i = 0; i < COUNT(h.blocks); i++) {
+        h.blocks[i] = hm_alloc(h.m, 64);
+    }
+    assert_int_equal(pthread_barrier_init(&turns, NULL, 2), 0);
+    assert_int_equal(pthread_create(&thread, NULL, free_them_in_turns, &h), 0);
+    pthread_barrier_wait(&turns);
+    assert_int_equal(live_below(host), 6400 + 112);
+    assert_int_equal(hm_malloc_stats(h.m, &stats), HM_OK);
+    assert_int_equal(stats.live_blocks, 1);
+    assert_int_equal(stats.live_bytes, 112);
+    hm_malloc_trim(h.m);
+    pthread_barrier_wait(&turns);
+    pthread_barrier_wait(&turns);
+    assert_int_equal(live_below(host), 112); /* only the last is held back */
+    pthread_barrier_wait(&turns);
+    assert_int_equal(pthread_join(thread, NULL), 0);
+    assert_int_equal(live_below(host), 0);
+    pthread_barrier_destroy(&turns);
+    hm_malloc_release(h.m);
+    hm_host_release(host);
+}
+
 static hm_malloc *shared[40];
 static void *_Atomic letters[64];
 
@@ -152,6 +196,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(cache__others_free_past_the_magazines_of_one_thread),
         cmocka_unit_test(cache__a_thread_that_ends_gives_its_blocks_back),
+        cmocka_unit_test(cache__a_trim_reaches_others_at_their_next_free),
         cmocka_unit_test(cache__many_threads_on_many_objects),
         cmocka_unit_test(cache__the_child_of_a_fork_allocates),
     };
