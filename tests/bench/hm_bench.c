@@ -51,9 +51,9 @@ static const struct ratio {
 
 static struct {
     unsigned processes, repeats;
-    uint64_t steps;
+    uint64_t warm, steps; /* warm: makes every block its own */
     int check;
-} plan = {5, 16, 500000, 0};
+} plan = {5, 16, 10 * SLOTS, 500000, 0};
 
 /* Nanoseconds a step; 0 where a contender is missing. */
 typedef struct sample {
@@ -103,7 +103,7 @@ static double run_once(const struct workload *w, size_t who, unsigned repeat)
     ground *g = ground_of(who);
     run_fn *run = contenders[who].work[w->work][repeat / 2 % PLACES];
     draw_sizes(g, w);
-    run(g, plan.steps / 8 + 10 * SLOTS); /* warm up, and make every block its own */
+    run(g, plan.steps / 8 + plan.warm);
     const double begin = measure_cpu();
     run(g, plan.steps);
     return (measure_cpu() - begin) / (double)plan.steps;
@@ -176,14 +176,36 @@ static void report_ratio(size_t count, size_t w, const struct ratio *r)
                    contenders[r->below].name, 0, (spread){q[0], q[1], q[2]}, bound);
 }
 
-/* Asked here, after the measuring, where nothing of it can be in the way. */
+typedef struct absence {
+    char why[CONTENDERS][256]; /* empty for who is there */
+} absence;
+
+static void find_missing(void *context, int answer)
+{
+    absence out;
+    (void)context;
+    memset(&out, 0, sizeof out);
+    if (!contenders_open()) {
+        exit(1);
+    }
+    for (size_t i = 0; i < CONTENDERS; i++) {
+        if (!contender_is_there(i)) {
+            snprintf(out.why[i], sizeof out.why[i], "%s", contender_why_not(i));
+        }
+    }
+    measure_answer(answer, &out, sizeof out);
+}
+
 static void report_missing(void)
 {
+    static absence missing;
     printf("\n");
-    const int opened = contenders_open();
-    for (size_t i = 0; opened && i < CONTENDERS; i++) {
-        if (!contender_is_there(i)) {
-            measure_missing(contenders[i].name, contender_why_not(i));
+    if (!measure_apart(find_missing, NULL, &missing, sizeof missing)) {
+        return; /* the measuring processes would have failed in the same way */
+    }
+    for (size_t i = 0; i < CONTENDERS; i++) {
+        if (missing.why[i][0]) {
+            measure_missing(contenders[i].name, missing.why[i]);
         }
     }
 }
@@ -215,8 +237,8 @@ static int read_arguments(int argc, char **argv)
         const char *value = i + 1 < argc ? argv[i + 1] : NULL;
         if (strcmp(argv[i], "--quick") == 0) {
             plan.processes = 1;
-            plan.repeats = 3;
-            plan.steps = 20000;
+            plan.repeats = 2;
+            plan.warm = plan.steps = 2000;
         } else if (strcmp(argv[i], "--check") == 0) {
             plan.check = 1;
         } else if (strcmp(argv[i], "--processes") == 0 && value) {

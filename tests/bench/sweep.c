@@ -166,16 +166,38 @@ static int run_axis(const struct axis *axis)
     return 1;
 }
 
-/* Asked here, after the measuring, where nothing of it can be in the way. */
-static void print_missing(void)
+typedef struct absence {
+    char why[SWEEP_MOST][256]; /* empty for who is there */
+} absence;
+
+static void find_missing(void *context, int answer)
 {
+    absence out;
+    (void)context;
+    memset(&out, 0, sizeof out);
     const size_t count = sweep_open();
-    printf("\n");
     for (size_t i = 0; i < count; i++) {
         if (!sweep_is_there(i)) {
-            measure_missing(sweep_name(i), sweep_why_not(i));
+            snprintf(out.why[i], sizeof out.why[i], "%s", sweep_why_not(i));
         }
     }
+    measure_answer(answer, &out, sizeof out);
+}
+
+/* Libraries of others stay where they were opened, so that is not here. */
+static int print_missing(void)
+{
+    static absence missing;
+    if (!measure_apart(find_missing, NULL, &missing, sizeof missing)) {
+        return 0;
+    }
+    printf("\n");
+    for (size_t i = 0; i < SWEEP_MOST; i++) {
+        if (missing.why[i][0]) {
+            measure_missing(sweep_name(i), missing.why[i]);
+        }
+    }
+    return 1;
 }
 
 static int usage(void)
@@ -220,6 +242,8 @@ int main(int argc, char **argv)
             return 2;
         }
     }
-    print_missing();
+    if (!print_missing()) {
+        return 2;
+    }
     return measure_end() && plan.check ? 1 : 0;
 }
