@@ -4,6 +4,7 @@
 
 #include "fill_internal.h"
 #include "guarded_internal.h"
+#include "os_peek.h"
 
 #define SHOWN_BEFORE 8u
 
@@ -94,23 +95,22 @@ static void detail_underrun(debug_text *t, const debug_finding *f)
     hm__debug_put(t, "\n");
 }
 
-/* A short underrun breaks the seal alone: then the fields still lead to a rear guard that agrees with them. Its place is
-   believed only as far as the inner malloc says the block reaches. */
-static int fields_stand(debug_malloc *m, const void *block, uint64_t *expected)
+/* A short underrun breaks the seal alone: then the fields still lead to a rear guard that agrees with them. They may also lead
+   anywhere, and nobody knows whose the block is. */
+static int fields_stand(const debug_malloc *m, const void *block, uint64_t *expected)
 {
     const debug_header *header = hm__debug_header(block);
     const uint64_t low = hm__debug_load(&header->low);
     const uint64_t high = hm__debug_load(&header->high);
     const size_t bytes = hm__debug_low_size(low);
-    hm_malloc *inner = m->inner;
+    unsigned char rear[DEBUG_GUARD_BYTES];
     if (!m->edge || bytes == DEBUG_LONG ||
-        DEBUG_HEADER_BYTES + bytes + m->edge >
-            HM_LOAD(inner->vtbl)->size_of(inner, header)) {
+        !hm__os_peek(rear, (const char *)block + bytes, sizeof(rear))) {
         return 0;
     }
     const uint64_t hash = hm__debug_mix(block, low, high);
     *expected = hm__debug_sealed(high << DEBUG_SEAL_WIDTH >> DEBUG_SEAL_WIDTH, hash);
-    return hm__debug_rear_peek(block, bytes) == hm__debug_rear(hash);
+    return hm__debug_rear_peek(rear, 0) == hm__debug_rear(hash);
 }
 
 void hm__debug_damage_facts(debug_malloc *m, const void *block, debug_facts *facts)

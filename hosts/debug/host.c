@@ -3,6 +3,7 @@
 #include "finding_internal.h"
 
 #include "annotate_internal.h"
+#include "broken_internal.h"
 #include "files_internal.h"
 #include "guarded_internal.h"
 #include "ignore_internal.h"
@@ -119,12 +120,15 @@ static void host_end(debug_host *host)
     }
     *place = host->next;
     hm__debug.core->unlock(&hm__debug.lock);
+    debug_broken broken;
+    hm__debug_broken_begin(host, &broken);
     while (host->mallocs) {
         debug_malloc *m = host->mallocs;
         host->mallocs = m->next;
         hm__debug_malloc_discard(m);
     }
     host_free(host);
+    hm__debug_broken_end(&broken);
 }
 
 void hm__debug_host_let_go(debug_host *host)
