@@ -294,7 +294,8 @@ static const struct {
 } cases[] = {
     {"twice", free_twice, HM_E_FREED, "double free (HM_E_FREED)"},
     {"a, b, a", free_a_b_a, HM_E_FREED, "double free (HM_E_FREED)"},
-    {"large, twice", free_large_twice, HM_E_FREED, "double free, long after the first"},
+    {"large, twice", free_large_twice, HM_E_FREED,
+     "double free of a block given back already"},
     {"inside", free_inside, HM_E_NOT_OWNED, "16 bytes inside it"},
     {"inside, odd", free_inside_odd, HM_E_NOT_OWNED, "1 byte inside it"},
     {"inside, large", free_inside_large, HM_E_NOT_OWNED, "30000000 bytes inside it"},

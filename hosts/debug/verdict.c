@@ -165,7 +165,8 @@ hm__debug_judge_pointer(debug_malloc *m, const void *pointer, unsigned act, hm_s
         {"free of an address inside a block", "realloc of an address inside a block"},
         {"free of an address inside a freed block",
          "realloc of an address inside a freed block"},
-        {"double free, long after the first", "realloc of a block freed long before"}};
+        {"double free of a block given back already",
+         "realloc of a block given back already"}};
     char path[512];
     debug_finding f = {.status = HM_E_FREED,
                        .m = m,

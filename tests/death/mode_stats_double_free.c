@@ -14,7 +14,7 @@ int main(void)
 }
 
 /* Report:
- * ==hostmalloc== ERROR #1 double free, long after the first (HM_E_FREED), malloc "rows"
+ * ==hostmalloc== ERROR #1 double free of a block given back already (HM_E_FREED), malloc "rows"
  *   address      0xADDRESS
  *   freed here   mode_stats_double_free.c:11 (main), thread 1
  *   hint         the address went back to its allocator, and may be another's block by now
