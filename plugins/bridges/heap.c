@@ -4,34 +4,27 @@
 
 #include "known_internal.h"
 
-/* After the spies' lock, which is held while a spy's function may make the first call; before the core's. */
-#define FORK_RANK 60
-
-static void fork_lock(void *context)
+void hm__heap_fork_lock(void *context)
 {
     hm__heap *heap = context;
     hm_core_table()->lock(&heap->lock);
     hm__known_lock(heap->exact);
 }
 
-static void fork_unlock(void *context)
+void hm__heap_fork_unlock(void *context)
 {
     hm__heap *heap = context;
     hm__known_unlock(heap->exact);
     hm_core_table()->unlock(&heap->lock);
 }
 
+/* Nobody has the lock before the hooks are there, or a child of another thread's fork would have it for ever. */
 static void heap_lock(hm__heap *heap)
 {
     const hm_core *core = hm_core_table();
-    if (!__atomic_exchange_n(&heap->fork_safe, 1, __ATOMIC_RELAXED)) {
-        heap->hooks.size = sizeof(heap->hooks);
-        heap->hooks.rank = FORK_RANK;
-        heap->hooks.context = heap;
-        heap->hooks.prepare = fork_lock;
-        heap->hooks.parent = fork_unlock;
-        heap->hooks.child = fork_unlock;
+    if (!__atomic_load_n(&heap->fork_safe, __ATOMIC_ACQUIRE)) {
         core->at_fork(&heap->hooks);
+        __atomic_store_n(&heap->fork_safe, 1, __ATOMIC_RELEASE);
     }
     core->lock(&heap->lock);
 }

@@ -10,7 +10,7 @@
 #include <hostmalloc/registry.h>
 #include <hostmalloc/runtime.h>
 
-/* Static; name and where are the owner's to fill, the rest starts as zero. */
+/* Static, and made by HM__HEAP. */
 typedef struct hm__heap {
     const char *name;  /* of the malloc, for reports */
     const char *where; /* in errors: "bridge:ole" */
@@ -20,11 +20,29 @@ typedef struct hm__heap {
     hm_lock lock;
     uint32_t told;        /* a failure was printed */
     uint32_t chosen;      /* somebody chose before the first call */
-    uint32_t fork_safe;   /* hooks are added */
     hm_malloc *exact;     /* one reference */
     const hm_site *first; /* who called first */
+    uint32_t fork_safe;   /* atomic: hooks are added */
     hm_fork_hooks hooks;
 } hm__heap;
+
+/* After the spies' lock, which is held while a spy's function may make the first call; before the core's. */
+#define HM__HEAP_FORK_RANK 60
+
+/* What an hm__heap starts as. Its hooks are whole from the start, so that threads may add them at once. */
+#define HM__HEAP(itself, called, said)                \
+    {                                                 \
+        .name = (called), .where = (said), .hooks = { \
+            .size = sizeof(hm_fork_hooks),            \
+            .rank = HM__HEAP_FORK_RANK,               \
+            .context = &(itself),                     \
+            .prepare = hm__heap_fork_lock,            \
+            .parent = hm__heap_fork_unlock,           \
+            .child = hm__heap_fork_unlock             \
+        }                                             \
+    }
+void hm__heap_fork_lock(void *heap);
+void hm__heap_fork_unlock(void *heap);
 
 /* One of host and m. HM_E_STARTED after the first call, naming it; HM_E_INVALID, HM_E_NOMEM and what host says. */
 hm_status hm__heap_choose(hm__heap *heap, hm_host *host, hm_malloc *m, hm_error *err);

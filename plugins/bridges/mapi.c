@@ -7,7 +7,7 @@
 
 #define WHERE "bridge:mapi"
 
-hm__heap hm__mapi_heap = {.name = "MAPI memory", .where = WHERE};
+hm__heap hm__mapi_heap = HM__HEAP(hm__mapi_heap, "MAPI memory", WHERE);
 
 /* Over the heap's malloc; made by the first call. Atomic. */
 static hm_tree *buffers;

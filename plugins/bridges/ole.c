@@ -8,7 +8,7 @@
 #include "heap_internal.h"
 #include "spied_internal.h"
 
-static hm__heap task = {.name = "task memory", .where = "bridge:ole"};
+static hm__heap task = HM__HEAP(task, "task memory", "bridge:ole");
 
 /* Over task.exact; made for the first spy and kept. Atomic. */
 static hm_malloc *task_spied;
