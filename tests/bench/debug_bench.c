@@ -144,7 +144,7 @@ static int read_arguments(int argc, char **argv)
         if (strcmp(argv[i], "--quick") == 0) {
             plan.processes = 1;
             plan.repeats = 2;
-            plan.steps = 10000;
+            plan.steps = 4000;
             plan.blocks = plan.shrink = 1000;
             plan.quick = 1;
         } else if (strcmp(argv[i], "--check") == 0) {

@@ -181,8 +181,9 @@ static void count_mode(const scale_plan *plan, size_t mode)
         const double all = count_step(mode, live, plan->is_quick ? 2000 : 200000);
         char label[96];
         if (all <= 0) {
-            measure_missing("instructions by live blocks",
-                            "valgrind did not count (Debian: valgrind)");
+            measure_missing(
+                "instructions by live blocks",
+                "not counted: no valgrind (Debian: valgrind), or a sanitizer");
             return;
         }
         first = i == 0 ? all : first;

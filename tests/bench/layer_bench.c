@@ -157,7 +157,8 @@ static void print_stage(const struct stage *s, size_t count)
         }
     }
     if (is_counted && loop <= 0) {
-        printf("  instructions: left out, valgrind did not count (Debian: valgrind)\n");
+        printf("  instructions: not counted: no valgrind (Debian: valgrind), or a "
+               "sanitizer\n");
     }
 }
 
