@@ -41,8 +41,9 @@ typedef struct cache_malloc {
     uintptr_t owner; /* the creating thread, of one-thread objects */
     uint32_t
         index; /* of its sets in the threads' records; thread-safe objects only, as the next */
-    uint32_t bytes;      /* bound of each set */
-    thread_set *threads; /* guarded by the lock of cache_threads.c, as the next */
+    uint32_t bytes; /* bound of each set */
+    thread_set *
+        threads; /* guarded by the lock of cache_threads.c, as the next; atomic, for whoever asks whether there are any */
     struct cache_malloc *next;
     cache_set
         own; /* the last. Of thread-safe objects it holds nothing, and leads to the threads' sets */

@@ -313,7 +313,7 @@ cache_set *hm__cache_threads_set_make(cache_malloc *m)
         s = set_new(m); /* private memory takes no lock that is ever held around ours */
         if (s) {
             s->next = m->threads;
-            m->threads = s;
+            __atomic_store_n(&m->threads, s, __ATOMIC_RELAXED);
         }
     }
     if (s) {
@@ -352,10 +352,14 @@ void *hm__cache_threads_alloc(hm_malloc *self, size_t size, hm_level level)
 {
     cache_malloc *m = cache_from(self);
     cache_set *set;
-    if (__builtin_expect(has_class(size, m->own.reach), 1) && set_seen(m, &set)) {
-        void *block = set_pop(set, class_at(set, size));
+    if (__builtin_expect(has_class(size, m->own.reach), 1)) {
+        void *block = set_seen(m, &set) ? set_pop(set, class_at(set, size)) : NULL;
         if (__builtin_expect(block != NULL, 1)) {
             return block;
+        }
+        if (!__atomic_load_n(&m->threads, __ATOMIC_RELAXED)) { /* nothing to give way */
+            hm_malloc *inner = m->layer.inner;
+            return (HM_LOAD(inner->vtbl)->alloc)(inner, class_bytes(size), level);
         }
     }
     return hm__cache_alloc_slow(self, size, level);
