@@ -64,7 +64,11 @@ static int is_of(const figure *f, const struct pick *p)
 /* As many digits as mean something. */
 static void print_number(double value)
 {
-    printf(value < 0.1 ? "%.3f" : value < 10 ? "%.2f" : "%.1f", value);
+    printf(value < 0.01  ? "%.2g"
+           : value < 0.1 ? "%.3f"
+           : value < 10  ? "%.2f"
+                         : "%.1f",
+           value);
 }
 
 static void print_pick(const figure *f, const struct pick *p)
