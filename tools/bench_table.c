@@ -38,7 +38,7 @@ static const struct pick {
      "growth of the ratio, 64 sites", NULL, NULL, 0},
     {"growth of the ratio to mimalloc, 10^7 live blocks, 10^5 sites", "debug_bench",
      "growth of the ratio, 100000 sites", NULL, NULL, 0},
-    {"growth of the instructions, 10^6 live blocks", "debug_bench",
+    {"growth of its own instructions, 10^6 live blocks", "debug_bench",
      "growth of the instructions", "checked", NULL, 1e6},
     {"resident with 10^7 live blocks of 32 bytes", "debug_bench", "resident, 64 sites",
      "mimalloc", NULL, 1e7},

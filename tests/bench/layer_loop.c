@@ -184,5 +184,5 @@ double layer_count(const char *spec, int calls, uint64_t steps)
     char arguments[2048];
     snprintf(arguments, sizeof arguments, "--loop '%s' %d %llu", spec, calls,
              (unsigned long long)steps);
-    return measure_instructions("layer_counted", arguments) / (double)steps;
+    return measure_instructions("layer_counted", arguments, NULL) / (double)steps;
 }

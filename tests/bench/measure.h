@@ -43,8 +43,10 @@ void measure_row(double median, double bound);
 int measure_end(void);
 
 /* Instructions of this program, run again with these words of a shell under callgrind, while a function is on the stack
-   whose name the pattern is. 0: nobody counted. */
-double measure_instructions(const char *counted, const char *arguments);
+   whose name the pattern is; without those in the library in whose name without is, unless that is NULL. 0: nobody
+   counted. */
+double
+measure_instructions(const char *counted, const char *arguments, const char *without);
 
 /* Runs body in a process of its own, so that memory and luck are fresh; what it writes to answer comes back in
    out. 1 if all bytes of it did and the process ended well. */
