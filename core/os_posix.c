@@ -301,9 +301,25 @@ void hm__os_file_close(int fd)
     errno = kept;
 }
 
+/* Another process may have the file of that name mapped, and cut to nothing it would be a fault there: so the name goes to a new
+   file, and the old one stays with who has it. Not where that cannot be: links, and folders one may not write. */
+static int open_fresh(const char *path)
+{
+    struct stat found;
+    int fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
+    for (int tries = 0; fd < 0 && errno == EEXIST && tries < 100; tries++) {
+        if (lstat(path, &found) == 0 &&
+            (!S_ISREG(found.st_mode) || access(path, W_OK) != 0 || unlink(path) != 0)) {
+            break;
+        }
+        fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
+    }
+    return fd < 0 ? open(path, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0644) : fd;
+}
+
 void *hm__os_file_map(const char *path, size_t bytes)
 {
-    const int fd = open(path, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+    const int fd = open_fresh(path);
     if (fd < 0) {
         return NULL;
     }

@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
@@ -52,6 +53,16 @@ static void os__mapped_addresses_are_told_from_others(void **state)
     hm__os_pages_unmap(pages, page);
     errno = 77;
     assert_int_equal(hm__os_is_mapped(pages + 7), 0);
+    assert_int_equal(errno, 77);
+}
+
+/* What it does cannot be seen from here; that it says the same each time and leaves errno alone can. */
+static void os__barrier_on_others(void **state)
+{
+    (void)state;
+    errno = 77;
+    const int done = hm__os_barrier_others();
+    assert_int_equal(hm__os_barrier_others(), done);
     assert_int_equal(errno, 77);
 }
 
@@ -107,6 +118,40 @@ static void os__files_are_written_and_mapped(void **state)
     assert_null(hm__os_file_map("/dev/full", 4096));
     assert_int_equal(hm__os_process_id(), getpid());
     assert_string_equal(hm__os_program(), "test_os");
+}
+
+/* As when a second process is told the same name. */
+static void os__files_mapped_twice_are_two(void **state)
+{
+    char path[] = "/tmp/hm-test-os-XXXXXX", link[64], text[8192];
+    (void)state;
+    close(mkstemp(path));
+    char *first = hm__os_file_map(path, 4096);
+    assert_non_null(first);
+    first[0] = 'a';
+    char *second = hm__os_file_map(path, 4096);
+    assert_non_null(second);
+    assert_int_equal(second[0], 0);
+    second[0] = 'b';
+    assert_int_equal(first[0], 'a'); /* and is no fault */
+    first[4095] = 'z';
+    assert_int_equal(hm__os_read_file(path, text, sizeof text), 4096);
+    assert_int_equal(text[0], 'b');
+    assert_int_equal(text[4095], 0);
+    hm__os_pages_unmap(first, 4096);
+    hm__os_pages_unmap(second, 4096);
+    /* What a link names is written, and the link stays. */
+    snprintf(link, sizeof link, "%s-link", path);
+    assert_int_equal(symlink(path, link), 0);
+    first = hm__os_file_map(link, 4096);
+    assert_non_null(first);
+    first[0] = 'c';
+    assert_int_equal(hm__os_read_file(path, text, sizeof text), 4096);
+    assert_int_equal(text[0], 'c');
+    hm__os_pages_unmap(first, 4096);
+    unlink(link);
+    unlink(path);
+    assert_null(hm__os_file_map("/tmp", 4096));
 }
 
 static int count_names(void *context, const char *name)
@@ -252,9 +297,11 @@ int main(void)
         cmocka_unit_test(os__info),
         cmocka_unit_test(os__pages),
         cmocka_unit_test(os__mapped_addresses_are_told_from_others),
+        cmocka_unit_test(os__barrier_on_others),
         cmocka_unit_test(os__write_survives_a_closed_descriptor),
         cmocka_unit_test(os__files),
         cmocka_unit_test(os__files_are_written_and_mapped),
+        cmocka_unit_test(os__files_mapped_twice_are_two),
         cmocka_unit_test(os__folders),
         cmocka_unit_test(os__object_path),
         cmocka_unit_test(os__modules),
