@@ -167,12 +167,23 @@ static void snapshot__a_number_twice_is_the_first_row(void **state)
     snapshot_free(&s);
 }
 
+static void snapshot__refuses_what_is_none(void **state)
+{
+    static const char *const paths[] = {"/", "/dev/null", "/no/such/file"};
+    snapshot s;
+    (void)state;
+    for (size_t i = 0; i < COUNT(paths); i++) {
+        assert_int_equal(snapshot_read(paths[i], &s), 0);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(snapshot__finds_a_site_in_few_steps),
         cmocka_unit_test(snapshot__looks_each_frame_up_once),
         cmocka_unit_test(snapshot__sites_of_one_line_are_one),
-        cmocka_unit_test(snapshot__a_number_twice_is_the_first_row)};
+        cmocka_unit_test(snapshot__a_number_twice_is_the_first_row),
+        cmocka_unit_test(snapshot__refuses_what_is_none)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

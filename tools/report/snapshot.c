@@ -229,6 +229,14 @@ int snapshot_read(const char *path, snapshot *out)
     }
     size_t length;
     char *text = read_all(from, &length);
+    if (text && ferror(from)) {
+        perror(out->path);
+        free(text);
+        if (!is_input) {
+            fclose(from);
+        }
+        return 0;
+    }
     const int is_live = text && live_is(text, length);
     if (is_live && !is_input) {
         text = read_live(from, text, &length);
