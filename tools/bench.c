@@ -334,5 +334,6 @@ const verb bench_verb = {
     "Stages interface and sweep put oneAPI's UMF beside it where libumf.so.1 is found, "
     "or "
     "what\n"
-    "$HOSTMALLOC_BENCH_UMF names.\n",
+    "$HOSTMALLOC_BENCH_UMF names; peers runs a Lua that gcc's ASan was built into where\n"
+    "$HOSTMALLOC_BENCH_ASAN_LUA names one.\n",
     run_bench};
