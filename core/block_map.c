@@ -54,9 +54,9 @@ int hm__block_map_grow(hm__block_map *map, const void *start)
     return 1;
 }
 
-static void *start_of(uintptr_t window, uint8_t value)
+static void *start_of(uintptr_t window)
 {
-    return (void *)((window << HM__MAP_WINDOW_BITS) + ((uintptr_t)(value & 1) << 4));
+    return (void *)(window << HM__MAP_WINDOW_BITS);
 }
 
 const void *hm__block_map_before(const hm__block_map *map,
@@ -72,17 +72,16 @@ const void *hm__block_map_before(const hm__block_map *map,
     const uintptr_t low = reach < a ? a - reach : 0;
     uintptr_t window = a >> HM__MAP_WINDOW_BITS;
     for (;; window--) {
-        const void *at = (const void *)(window << HM__MAP_WINDOW_BITS);
-        const uint8_t *byte = hm__block_map_byte(map, at);
+        const void *start = start_of(window);
+        const uint8_t *byte = hm__block_map_byte(map, start);
         if (!byte) {
             /* No leaf: step to the last window of the leaf before. */
             window = window >> (HM__MAP_LEAF_BITS - HM__MAP_WINDOW_BITS)
                                    << (HM__MAP_LEAF_BITS - HM__MAP_WINDOW_BITS);
         } else {
             const uint8_t value = __atomic_load_n(byte, __ATOMIC_ACQUIRE);
-            const void *start = start_of(window, value);
-            if (value && (uintptr_t)start <= a) {
-                *state = value >> 1;
+            if (value) {
+                *state = value;
                 return (uintptr_t)start >= low ? start : NULL;
             }
         }
@@ -107,8 +106,8 @@ static int walk_leaf(uintptr_t index,
         }
         for (size_t k = i; k < i + sizeof(uint64_t); k++) {
             const uint8_t value = __atomic_load_n(&leaf[k], __ATOMIC_ACQUIRE);
-            if (value && (want >> (value >> 1) & 1)) {
-                const int stop = visit(context, start_of(first + k, value), value >> 1);
+            if (value && (want >> value & 1)) {
+                const int stop = visit(context, start_of(first + k), value);
                 if (stop) {
                     return stop;
                 }

@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* Which addresses are starts of blocks we know: a byte per 32 bytes of address space, kept apart from the
+/* Which addresses are starts of blocks we know: a byte per 16 bytes of address space, kept apart from the
  * blocks, so that a pointer is judged without reading through it.
  *
- * Blocks of one map start at multiples of 16 and at least 32 apart, so a window of 32 bytes holds at most one
- * start; the byte's low bit says in which half. The other bits are the owner's state (never 0 for a start).
+ * Blocks of one map start at multiples of 16; the byte is the owner's state (never 0 for a start).
  * Storage is a radix of 16 MiB leaves, mapped when a leaf gets its first block and kept for good, so readers
  * take no lock. Storing is one plain byte; claiming is one atomic exchange. */
 #ifndef HM_CORE_BLOCK_MAP_INTERNAL_H
@@ -12,7 +11,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define HM__MAP_WINDOW_BITS  5
+#define HM__MAP_WINDOW_BITS  4
 #define HM__MAP_LEAF_BITS    24
 #define HM__MAP_ADDRESS_BITS 47
 #define HM__MAP_LEAF_BYTES   ((size_t)1 << (HM__MAP_LEAF_BITS - HM__MAP_WINDOW_BITS))
@@ -56,28 +55,20 @@ static inline uint8_t *hm__block_map_byte(const hm__block_map *map, const void *
                 : NULL;
 }
 
-/* What the byte holds when a block at address is in a state (1 to 127). */
-static inline uint8_t hm__block_map_value(const void *address, unsigned state)
-{
-    return (uint8_t)(state << 1 | ((uintptr_t)address >> 4 & 1));
-}
-
 /* State of the block that starts exactly at address; 0 when none does. */
 static inline unsigned hm__block_map_state(const hm__block_map *map, const void *address)
 {
     const uint8_t *byte =
         (uintptr_t)address & 15 ? NULL : hm__block_map_byte(map, address);
-    const uint8_t value = byte ? __atomic_load_n(byte, __ATOMIC_ACQUIRE) : 0;
-    return (value & 1) == ((uintptr_t)address >> 4 & 1) ? value >> 1 : 0;
+    return byte ? __atomic_load_n(byte, __ATOMIC_ACQUIRE) : 0;
 }
 
-/* Publish a state (0 removes). The leaf must be there. */
+/* Publish a state (to 255; 0 removes). The leaf must be there. */
 static inline void
 hm__block_map_set(const hm__block_map *map, const void *address, unsigned state)
 {
     uint8_t *byte = hm__block_map_byte(map, address);
-    __atomic_store_n(byte, state ? hm__block_map_value(address, state) : 0,
-                     __ATOMIC_RELEASE);
+    __atomic_store_n(byte, (uint8_t)state, __ATOMIC_RELEASE);
 }
 
 /* Move the block at address from one state to another; of racing callers exactly one gets 1. */
@@ -87,9 +78,8 @@ static inline int hm__block_map_claim(const hm__block_map *map,
                                       unsigned to)
 {
     uint8_t *byte = (uintptr_t)address & 15 ? NULL : hm__block_map_byte(map, address);
-    uint8_t expected = hm__block_map_value(address, from);
-    const uint8_t wanted = to ? hm__block_map_value(address, to) : 0;
-    return byte && __atomic_compare_exchange_n(byte, &expected, wanted, 0,
+    uint8_t expected = (uint8_t)from;
+    return byte && __atomic_compare_exchange_n(byte, &expected, (uint8_t)to, 0,
                                                __ATOMIC_ACQ_REL, __ATOMIC_RELAXED);
 }
 

@@ -52,6 +52,10 @@ void hm__os_write(int fd,
 int hm__os_error(void);          /* errno or GetLastError() of this thread */
 _Noreturn void hm__os_abort(void);
 
+/* 1: every other running thread of the process has passed a full memory barrier meanwhile, so that they can do without
+   one of their own. 0: the system has no such call. */
+int hm__os_barrier_others(void);
+
 /* Waiting on a word: sleeps while *word == value (or wakes early for no reason). */
 void hm__os_wait(uint32_t *word, uint32_t value);
 void hm__os_wait_for(uint32_t *word,

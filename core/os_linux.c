@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <linux/futex.h>
+#include <linux/membarrier.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <sys/random.h>
@@ -82,4 +83,20 @@ int hm__os_stack_bounds(uintptr_t *low, uintptr_t *high)
         *high = (uintptr_t)base + size;
     }
     return known;
+}
+
+static int membarrier(int command)
+{
+    return syscall(SYS_membarrier, command, 0, 0) == 0;
+}
+
+/* The first use in a process is refused until it is registered. */
+int hm__os_barrier_others(void)
+{
+    const int kept = errno;
+    const int done = membarrier(MEMBARRIER_CMD_PRIVATE_EXPEDITED) ||
+                     (membarrier(MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED) &&
+                      membarrier(MEMBARRIER_CMD_PRIVATE_EXPEDITED));
+    errno = kept;
+    return done;
 }

@@ -182,3 +182,9 @@ int hm__os_key_set(uint32_t key, void *value)
     mine->of[key] = value;
     return 1;
 }
+
+int hm__os_barrier_others(void)
+{
+    FlushProcessWriteBuffers();
+    return 1;
+}

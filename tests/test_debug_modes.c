@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* The modes of the debug host: what each finds, what it says a block takes, and what it drops. */
 #include "debug_fixture.h"
+#include "sanitizer.h"
 
 #include <pthread.h>
 
@@ -8,6 +9,8 @@
 #define CHECKED 2u
 #define FULL    4u
 #define ALL     (STATS | CHECKED | FULL)
+#define STRAYS \
+    8u /* writes to what is the inner malloc's, where nothing is behind a block or held back: a sanitizer stops that itself */
 
 static const struct {
     const char *spec;
@@ -113,7 +116,6 @@ static void freed_twice_late(debug_fixture *f)
     assert_int_not_equal(hm_free(f->m, block), HM_OK);
 }
 
-/* There is room behind so few bytes: the write hurts nobody where it is not looked for. */
 static void written_past_the_end(debug_fixture *f)
 {
     char *block = hm_alloc(f->m, 5);
@@ -197,13 +199,14 @@ static const struct {
     {"freed twice", freed_twice, ALL, "double free"},
     {"freed twice late", freed_twice_late, ALL, NULL},
     {"freed twice late, with the sites", freed_twice_late, FULL, "  allocated "},
-    {"past the end", written_past_the_end, CHECKED | FULL,
+    {"past the end", written_past_the_end, CHECKED | FULL | STRAYS,
      "write past the end of a block"},
-    {"past nothing", written_past_nothing, CHECKED | FULL,
+    {"past nothing", written_past_nothing, CHECKED | FULL | STRAYS,
      "write past the end of a block"},
     {"before the start", written_before_the_start, ALL, NULL},
-    {"after the free", written_after_the_free, CHECKED | FULL, "write after free"},
-    {"after the free, middle", written_in_the_middle_after_the_free, FULL,
+    {"after the free", written_after_the_free, CHECKED | FULL | STRAYS,
+     "write after free"},
+    {"after the free, middle", written_in_the_middle_after_the_free, FULL | STRAYS,
      "write after free"},
     {"another size", freed_with_another_size, ALL, NULL},
     {"inside", freed_inside, ALL, NULL},
@@ -215,6 +218,9 @@ static const struct {
 static void detect(size_t act, size_t mode, uint32_t flags)
 {
     debug_fixture f;
+    if ((acts[act].found & STRAYS) && modes[mode].mode == STATS && UNDER_SANITIZER) {
+        return;
+    }
     fixture_open(&f, modes[mode].spec, flags);
     acts[act].act(&f);
     fixture_close(&f);

@@ -50,6 +50,12 @@ static void *note_aligned(
                 size, 0);
 }
 
+/* It went back to the inner malloc at once, and may be somebody else's by now. */
+static int is_gone(const debug_malloc *m, int done)
+{
+    return done && m->kind == DEBUG_KIND_STATS;
+}
+
 /* The bytes it had stay as they are, written or not; only edges and what is new change. */
 static void *note_realloc(hm_malloc *self,
                           void *block,
@@ -66,7 +72,7 @@ static void *note_realloc(hm_malloc *self,
     }
     hm__debug_heaptrack_gone(m, block);
     void *fresh = (below(self)->realloc)(self, block, old_size, size, level, site);
-    if (bytes != SIZE_MAX && fresh != block) {
+    if (bytes != SIZE_MAX && fresh != block && !is_gone(m, fresh != NULL)) {
         hm__debug_annotate_hide(m, block, bytes);
     }
     if (!fresh && bytes != SIZE_MAX) {
@@ -86,7 +92,7 @@ static hm_status note_debug_free(
     }
     hm__debug_heaptrack_gone(m, block);
     const hm_status status = below(self)->debug_free(self, block, size, alignment, site);
-    if (bytes != SIZE_MAX) {
+    if (bytes != SIZE_MAX && !is_gone(m, status == HM_OK)) {
         hm__debug_annotate_hide(m, block, bytes);
         if (hm__debug_is_live(hm__block_map_state(&hm__debug.map, block))) {
             hm__debug_heaptrack_made(m, block, bytes);

@@ -13,19 +13,14 @@ static int is_long(size_t bytes, size_t alignment)
     return bytes >= DEBUG_LONG || alignment > 16;
 }
 
-size_t hm__debug_inner_bytes(size_t bytes, size_t alignment, size_t edge)
+size_t hm__debug_inner_bytes(size_t bytes, size_t alignment, size_t edge, size_t least)
 {
     if (bytes >= DEBUG_BYTES_MAX || alignment >= DEBUG_BYTES_MAX) {
         return 0;
     }
-    /* Without a guard the epitaph needs room. */
-    const size_t room =
-        edge || bytes > DEBUG_EPITAPH_BYTES ? bytes + edge : DEBUG_EPITAPH_BYTES;
-    size_t inner = DEBUG_HEADER_BYTES + room;
-    if (is_long(bytes, alignment)) {
-        inner += DEBUG_ORIGIN_BYTES + (alignment - 16);
-    }
-    return inner < DEBUG_BLOCK_MIN ? DEBUG_BLOCK_MIN : inner;
+    const size_t inner = hm__debug_whole(bytes, edge, least);
+    return is_long(bytes, alignment) ? inner + DEBUG_ORIGIN_BYTES + (alignment - 16)
+                                     : inner;
 }
 
 void *hm__debug_place(void *base, size_t bytes, size_t alignment)
@@ -71,7 +66,7 @@ int hm__debug_shape_read(const void *block, debug_shape *shape)
     const unsigned traits = hm__debug_traits(hm__debug_high_owner(high));
     const uint64_t hash = hash_of(block, low, high, traits);
     shape->edge = edge_of(traits);
-    if (hm__debug_seal_of(high) != hm__debug_seal(hash)) {
+    if (!hm__debug_is_sealed(high, hash)) {
         return 0;
     }
     if (hm__debug_low_size(low) != DEBUG_LONG) {
@@ -116,15 +111,15 @@ void hm__debug_shape_write(void *block,
                            size_t bytes,
                            size_t alignment,
                            uint64_t low_without_size,
-                           uint64_t high_without_seal)
+                           uint64_t high_without_hash)
 {
     const int longer = is_long(bytes, alignment);
-    const unsigned traits = hm__debug_traits(hm__debug_high_owner(high_without_seal));
+    const unsigned traits = hm__debug_traits(hm__debug_high_owner(high_without_hash));
     debug_header *header = hm__debug_header(block);
     const uint64_t low = low_without_size | (longer ? DEBUG_LONG : (uint32_t)bytes);
-    uint64_t hash = hash_of(block, low, high_without_seal, traits);
+    uint64_t hash = hash_of(block, low, high_without_hash, traits);
     hm__debug_store(&header->low, low);
-    hm__debug_store(&header->high, hm__debug_sealed(high_without_seal, hash));
+    hm__debug_store(&header->high, hm__debug_sealed(high_without_hash, hash));
     if (longer) {
         debug_origin *origin = hm__debug_origin(block);
         const uint64_t place = (uintptr_t)base;

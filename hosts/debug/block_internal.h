@@ -34,12 +34,14 @@
 #endif
 #define DEBUG_UNSYNCHRONISED __attribute__((noinline, no_sanitize("thread")))
 #define DEBUG_COLD           __attribute__((noinline, cold))
+#define DEBUG_APART          __attribute__((noinline))
 #define DEBUG_INLINE         static inline __attribute__((always_inline))
 #else
 #define DEBUG_RARE(condition) (condition)
 #define DEBUG_HIDDEN
 #define DEBUG_UNSYNCHRONISED
 #define DEBUG_COLD
+#define DEBUG_APART
 #define DEBUG_INLINE static inline
 #endif
 
@@ -56,8 +58,12 @@
 #endif
 #ifdef DEBUG_RACES_SEEN
 #define DEBUG_ADD(place, amount) DEBUG_SET(place, (place) + (amount))
+#define DEBUG_ADD_LAST(place, amount) \
+    __atomic_store_n(&(place), (place) + (amount), __ATOMIC_RELEASE)
 #else
-#define DEBUG_ADD(place, amount) ((void)((place) += (amount)))
+#define DEBUG_ADD(place, amount)      ((void)((place) += (amount)))
+#define DEBUG_ADD_LAST(place, amount) /* after all that was done before */ \
+    (__atomic_thread_fence(__ATOMIC_RELEASE), DEBUG_ADD(place, amount))
 #endif
 
 /* States in the block map. */
@@ -75,7 +81,6 @@
 #define DEBUG_ORIGIN_BYTES  16u
 #define DEBUG_GUARD_BYTES   8u
 #define DEBUG_EPITAPH_BYTES 8u
-#define DEBUG_BLOCK_MIN     32u /* the block map tells starts 32 bytes apart */
 
 #define DEBUG_LONG       UINT32_MAX /* in the size field: the origin knows */
 #define DEBUG_SITE_MAX   ((1u << 20) - 1)
@@ -100,6 +105,9 @@ _Static_assert(sizeof(debug_header) == DEBUG_HEADER_BYTES, "header is 16 bytes")
 _Static_assert(sizeof(debug_origin) == DEBUG_ORIGIN_BYTES, "origin is 16 bytes");
 
 #define DEBUG_SEAL_WIDTH 20u
+
+/* What high says of a malloc and its blocks' seal: all but serial number and generation. */
+#define DEBUG_HIGH_FIXED UINT64_C(0xFFFFF0000000FFFF)
 
 extern DEBUG_HIDDEN uint64_t hm__debug_cookie; /* random, once per process */
 
@@ -142,8 +150,8 @@ static inline void hm__debug_store(uint64_t *word, uint64_t value)
 static inline uint64_t hm__debug_mix(const void *block, uint64_t low, uint64_t high)
 {
     const uint64_t hash =
-        (low ^ (uintptr_t)block ^ hm__debug_cookie) * UINT64_C(0x9E3779B97F4A7C15) +
-        (high << DEBUG_SEAL_WIDTH) * UINT64_C(0xD6E8FEB86659FD93);
+        (low ^ high << DEBUG_SEAL_WIDTH ^ (uintptr_t)block ^ hm__debug_cookie) *
+        UINT64_C(0x9E3779B97F4A7C15);
     return hash ^ hash >> 32;
 }
 
@@ -157,20 +165,21 @@ static inline uint64_t hm__debug_plain_hash(void)
     return hm__debug_cookie;
 }
 
-/* The seal, as it stands in the upper bits of high. */
-static inline uint64_t hm__debug_seal(uint64_t hash)
+/* The seal is the upper bits of high: six that every block has, and fourteen of its hash. */
+#define DEBUG_SEAL_ALWAYS (UINT64_C(0xF8000) << (64 - DEBUG_SEAL_WIDTH)) /* never ASCII */
+#define DEBUG_SEAL_HASH   (UINT64_C(0x3FFF) << (64 - DEBUG_SEAL_WIDTH))
+
+static inline uint64_t hm__debug_sealed(uint64_t high_without_hash, uint64_t hash)
 {
-    return ((hash >> (64 - DEBUG_SEAL_WIDTH)) & 0x3FFF) | 0xF8000;
+    return high_without_hash | (hash & DEBUG_SEAL_HASH);
 }
 
-static inline uint64_t hm__debug_seal_of(uint64_t high)
+/* The seal of high is that of a block with this hash. */
+static inline int hm__debug_is_sealed(uint64_t high, uint64_t hash)
 {
-    return high >> (64 - DEBUG_SEAL_WIDTH);
-}
-
-static inline uint64_t hm__debug_sealed(uint64_t high_without_seal, uint64_t hash)
-{
-    return high_without_seal | hm__debug_seal(hash) << (64 - DEBUG_SEAL_WIDTH);
+    return (high ^ hm__debug_sealed(DEBUG_SEAL_ALWAYS, hash)) >>
+               (64 - DEBUG_SEAL_WIDTH) ==
+           0;
 }
 
 static inline uint64_t hm__debug_rear(uint64_t hash)
@@ -259,14 +268,13 @@ uint64_t hm__debug_rear_peek(const void *block, size_t bytes);
 
 /* block.c, for whoever is not in a hurry. 1 when header and origin are intact. */
 int hm__debug_shape_read(const void *block, debug_shape *shape);
-/* Inner bytes for a request; alignment is a power of two, 16 or more, edge the bytes of rear guard. 0: there is no such
-   block. */
-size_t hm__debug_inner_bytes(size_t bytes, size_t alignment, size_t edge);
-/* As hm__debug_inner_bytes says, where no alignment was asked for. */
-DEBUG_INLINE size_t hm__debug_whole(size_t size, size_t edge)
+/* Inner bytes for a request; alignment is a power of two, 16 or more, edge the bytes of rear guard, least those that a
+   block has at least (0, where there is a rear guard). 0: there is no such block. */
+size_t hm__debug_inner_bytes(size_t bytes, size_t alignment, size_t edge, size_t least);
+/* The same where no alignment was asked for. */
+DEBUG_INLINE size_t hm__debug_whole(size_t size, size_t edge, size_t least)
 {
-    const size_t whole = DEBUG_HEADER_BYTES + size + edge;
-    return whole < DEBUG_BLOCK_MIN ? DEBUG_BLOCK_MIN : whole;
+    return DEBUG_HEADER_BYTES + (size < least ? least : size) + edge;
 }
 /* Where the user's block starts in an inner block of that many bytes. */
 void *hm__debug_place(void *base, size_t bytes, size_t alignment);
@@ -276,6 +284,6 @@ void hm__debug_shape_write(void *block,
                            size_t bytes,
                            size_t alignment,
                            uint64_t low_without_size,
-                           uint64_t high_without_seal);
+                           uint64_t high_without_hash);
 
 #endif

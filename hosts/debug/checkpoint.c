@@ -18,16 +18,20 @@ hm_status hm__debug_checkpoint(debug_host *host, uint32_t *mark)
         host->mark++;
     }
     for (debug_malloc *m = host->mallocs; m; m = m->next) {
-        DEBUG_SET(m->high, hm__debug_mark_high(host, m->number));
+        DEBUG_SET(m->high, hm__debug_mark_high(host, m));
     }
     *mark = host->mark;
     hm__debug.core->unlock(&hm__debug.lock);
     return status;
 }
 
-uint64_t hm__debug_mark_high(const debug_host *host, uint32_t number)
+uint64_t hm__debug_mark_high(const debug_host *host, const debug_malloc *m)
 {
-    return number | (uint64_t)host->mark << MARK_SHIFT;
+    const uint64_t high =
+        m->number | (uint64_t)host->mark << MARK_SHIFT | DEBUG_SEAL_ALWAYS;
+    return hm__debug_traits(m->number) & DEBUG_TRAIT_PLAIN
+               ? hm__debug_sealed(high, hm__debug_plain_hash())
+               : high;
 }
 
 typedef struct since_walk {

@@ -28,7 +28,7 @@ typedef struct debug_tally {
     uint64_t bytes;
     uint64_t freed_bytes;
     uint64_t
-        peak_bytes; /* of bytes - freed_bytes, which is negative where others' blocks are freed */
+        peak_bytes; /* of bytes - freed_bytes, as found by frees: see hm__debug_tally_peak */
     uint64_t freed_blocks;
     uint64_t reserved[3];
 } debug_tally;
@@ -36,6 +36,10 @@ typedef struct debug_tally {
 _Static_assert(sizeof(debug_tally) == 64, "a cache line for a site");
 
 #define DEBUG_GROUP 16u /* tallies made at a time */
+
+/* In debug_process.walkers. */
+#define DEBUG_WALK_ON     1u /* blocks must stay where they are */
+#define DEBUG_WALK_FENCED 2u /* hm__os_barrier_others does not work here */
 
 /* A block held back, with what its header and epitaph say: both may be overwritten meanwhile. */
 typedef struct debug_held {
@@ -51,15 +55,16 @@ typedef struct debug_book {
     debug_tally **groups; /* by site / DEBUG_GROUP; replaced under lock */
     uint32_t group_count;
     uint32_t
-        evicting; /* atomic: 1 while blocks go back to the inner malloc; see quarantine.c */
-    int64_t live; /* bytes, by what this book counted */
-    int64_t peak;
-    int64_t told;          /* of live, what the malloc's shared figure knows */
+        evicting; /* atomic: not 0 while blocks go back to the inner malloc; see quarantine.c */
+    int64_t room;          /* bytes that may be allocated before the next tell */
+    int64_t room_least;    /* since the last tell, as found by frees */
+    int64_t told;          /* live bytes at the last tell; see ledger_internal.h */
     debug_held *held_next; /* where the next block held back goes */
     debug_held *held_end;  /* of the half that is being filled */
     int64_t held_room;     /* bytes the half that is being filled may still take */
     /* one cache line up to here */
 
+    int64_t peak;        /* of live bytes, up to the last tell */
     debug_held *held;    /* two halves; see quarantine.c */
     uint32_t held_half;  /* entries in each */
     uint32_t held_older; /* entries of the other half in use */
@@ -68,13 +73,20 @@ typedef struct debug_book {
     struct debug_book *next; /* of the malloc; guarded by lock */
 } debug_book;
 
-_Static_assert(offsetof(debug_book, held) == 64, "hot fields share a line");
+_Static_assert(offsetof(debug_book, peak) == 64, "hot fields share a line");
+
+/* What the hot path asks a thread for: one word answers whether the thread was here before, is in no scope, has a book for
+   this malloc, and whether the malloc is without a limit. Whatever else is for slow.c. */
+typedef struct debug_here {
+    const debug_malloc *malloc; /* used last, NULL: none; other threads may forget it */
+    debug_book *book;           /* the thread's own, or the malloc's */
+    uint64_t low;               /* the thread's number as it goes into headers */
+    uint32_t id;                /* as the core counts threads */
+} debug_here;
 
 struct debug_thread {
-    const debug_malloc
-        *last;             /* the malloc used last, NULL: none; any thread forgets it */
-    debug_book *last_book; /* its book */
-    debug_book **books;    /* by number of malloc; replaced under lock */
+    debug_here *here;   /* NULL: the thread was a parent's */
+    debug_book **books; /* by number of malloc; replaced under lock */
     uint32_t book_count;
     uint32_t id;  /* as the core counts threads */
     uint64_t low; /* the same, cut, as it goes into headers */
@@ -94,7 +106,8 @@ struct debug_malloc {
     hm_malloc *inner;
     debug_book *book; /* of an unsynchronised malloc */
     uint64_t limit;   /* DEBUG_NO_LIMIT: none */
-    uint64_t high;    /* owner and generation, as they go into headers */
+    uint64_t
+        high; /* owner, generation and what is known of the seal, as they go into headers */
     hm_site *inside_site;
     uint32_t
         inside; /* thread inside an unsynchronised malloc, 0: none; a hint, not a lock */
@@ -102,9 +115,11 @@ struct debug_malloc {
     /* one cache line up to here */
 
     debug_host *host;
-    uint32_t number;     /* the owner in high */
-    uint32_t kind;       /* DEBUG_KIND_* */
-    uint32_t edge;       /* bytes of rear guard */
+    uint32_t number; /* the owner in high */
+    uint32_t kind;   /* DEBUG_KIND_* */
+    uint32_t edge;   /* bytes of rear guard */
+    uint32_t
+        least; /* bytes of a block, where it is freed with an epitaph and has no rear guard */
     uint32_t references; /* atomic */
     uint32_t
         released; /* atomic: 2 when the last reference is gone and no block is left */
@@ -228,7 +243,7 @@ typedef struct debug_process {
     hm__block_map map;
     hm_lock lock;     /* guards lists, numbers, and the shape of books */
     hm_lock walking;  /* held by whoever reads headers of blocks not its own */
-    uint32_t walkers; /* atomic: blocks must stay where they are */
+    uint32_t walkers; /* atomic: DEBUG_WALK_*; see quarantine.c */
     debug_malloc *
         *mallocs;       /* by number; DEBUG_OWNER_MAX + 1 of them, NULL: free number */
     uint8_t *traits;    /* by number: DEBUG_TRAIT_* */
@@ -241,6 +256,7 @@ typedef struct debug_process {
 } debug_process;
 
 extern DEBUG_HIDDEN debug_process hm__debug;
+extern DEBUG_HIDDEN _Thread_local debug_here hm__debug_here;
 extern DEBUG_HIDDEN _Thread_local debug_thread *hm__debug_me;
 /* The same while the thread is in a scope, when hm__debug_me is NULL to keep it off the hot path. */
 extern DEBUG_HIDDEN _Thread_local debug_thread *hm__debug_scoped;
@@ -258,6 +274,9 @@ hm__debug_malloc_of(uint32_t number); /* NULL when there is none (any more) */
 void hm__debug_walk_begin(void); /* may be nested */
 void hm__debug_walk_end(void);
 int hm__debug_walk_mine(void); /* the calling thread is between the two */
+/* Make m the one this thread's hot path is open for. 0: it may not be. */
+int hm__debug_here_turn(debug_malloc *m);
+void hm__debug_here_forget(const debug_malloc *m); /* every thread's; lock held */
 
 /* host.c */
 hm_status
@@ -283,7 +302,14 @@ void hm__debug_malloc_flush(debug_malloc *m); /* everything held back, in all bo
 /* malloc.c: by HM_MALLOC_THREADSAFE */
 extern const hm_malloc_vtbl hm__debug_tables[DEBUG_KINDS][2];
 
-/* slow.c: the same without haste */
+/* slow.c: what the hot path does not do at once: something to be made ready first, or for the next three */
+void *hm__debug_alloc_rare(debug_malloc *m, size_t size, hm_level level, hm_site *site);
+hm_status hm__debug_free_rare(
+    debug_malloc *m, void *block, size_t size, size_t alignment, hm_site *site);
+/* The rest of an allocation that was counted in: header is NULL, or has no byte in the map yet. */
+void *
+hm__debug_alloc_late(debug_malloc *m, debug_header *header, uint64_t low, uint64_t high);
+/* The same without haste. */
 void *hm__debug_alloc_slow(debug_malloc *m,
                            size_t size,
                            size_t alignment,
@@ -307,6 +333,8 @@ void *hm__debug_realloc_slow(debug_malloc *m,
                              int claimed);
 void hm__debug_overlap(debug_malloc *m, hm_site *site);
 void hm__debug_count_failed(debug_malloc *m);
+/* The same after it was counted in. */
+void hm__debug_count_back(debug_malloc *m, uint32_t site, size_t bytes);
 /* The map's byte for the block of a fresh inner block, its leaf made; NULL: header is NULL, or it was given back. */
 uint8_t *hm__debug_state_make(debug_malloc *m, debug_header *header, size_t whole);
 
@@ -319,7 +347,8 @@ extern const hm_debug_vtbl hm__debug_ask_malloc;
 
 /* checkpoint.c */
 hm_status hm__debug_checkpoint(debug_host *host, uint32_t *mark);
-uint64_t hm__debug_mark_high(const debug_host *host, uint32_t number); /* lock held */
+uint64_t hm__debug_mark_high(const debug_host *host,
+                             const debug_malloc *m); /* lock held */
 hm_status hm__debug_since(debug_host *host,
                           const debug_malloc *only,
                           uint32_t from,

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /* Patterns in memory nobody has written yet (0xCD) and in memory already freed (0xDD). As eight-byte words both
  * are addresses no program can use, so a stale or unset pointer faults at its first use. In the default mode only
- * the first and last 32 bytes are filled, and so blocks of up to 64 bytes as a whole: filling all of all blocks costs
- * more than everything else this host does. */
+ * the first and last 32 bytes of freed blocks are filled, which are looked at again, and so those of up to 64 bytes as a
+ * whole, and the first and last 16 of fresh ones: filling all of all blocks costs more than everything else this host
+ * does. */
 #ifndef HM_DEBUG_FILL_INTERNAL_H
 #define HM_DEBUG_FILL_INTERNAL_H
 
@@ -13,6 +14,7 @@
 #define DEBUG_FILL_WHOLE 65u /* smaller blocks are filled as a whole */
 #define DEBUG_FILL_HEAD  32u
 #define DEBUG_FILL_TAIL  32u
+#define DEBUG_FILL_FRESH 16u /* as the head and tail of fresh blocks */
 
 #if defined(__GNUC__)
 typedef uint64_t debug_pair __attribute__((vector_size(16), aligned(1), may_alias));
@@ -21,19 +23,23 @@ typedef uint64_t debug_pair __attribute__((vector_size(16), aligned(1), may_alia
 #error "debug_pair needs a compiler with vectors of GNU C"
 #endif
 
-DEBUG_INLINE void hm__debug_fill_ends(void *block, size_t bytes, uint64_t byte)
+/* The first and last `reach` bytes, 16 or 32. */
+DEBUG_INLINE void
+hm__debug_fill_ends(void *block, size_t bytes, uint64_t byte, const size_t reach)
 {
     const uint64_t word = byte * UINT64_C(0x0101010101010101);
     const debug_pair pair = DEBUG_PAIR(word);
     char *head = block;
     char *tail = head + bytes;
-    if (bytes >= 16) {
-        /* No branch by size: sizes come in no order. */
-        const size_t inner = bytes >= 32 ? 16 : bytes - 16;
+    if (!DEBUG_RARE(bytes < 16)) {
         *(debug_pair *)(void *)head = pair;
-        *(debug_pair *)(void *)(head + inner) = pair;
-        *(debug_pair *)(void *)(tail - 16 - inner) = pair;
         *(debug_pair *)(void *)(tail - 16) = pair;
+        if (reach > 16) {
+            /* No branch by size: sizes come in no order. */
+            const size_t inner = bytes >= 32 ? 16 : bytes - 16;
+            *(debug_pair *)(void *)(head + inner) = pair;
+            *(debug_pair *)(void *)(tail - 16 - inner) = pair;
+        }
     } else if (bytes >= 8) {
         memcpy(head, &word, 8);
         memcpy(tail - 8, &word, 8);
@@ -50,7 +56,7 @@ DEBUG_INLINE void hm__debug_fill_ends(void *block, size_t bytes, uint64_t byte)
 DEBUG_INLINE void hm__debug_fill_all(void *block, size_t bytes, uint64_t byte)
 {
     if (bytes < DEBUG_FILL_WHOLE) {
-        hm__debug_fill_ends(block, bytes, byte);
+        hm__debug_fill_ends(block, bytes, byte, DEBUG_FILL_HEAD);
     } else if (bytes <= DEBUG_FILL_INLINE) {
         const uint64_t word = byte * UINT64_C(0x0101010101010101);
         const debug_pair pair = DEBUG_PAIR(word);
@@ -70,7 +76,8 @@ DEBUG_INLINE void
 hm__debug_fill(void *block, size_t bytes, uint64_t byte, const uint32_t mode)
 {
     if (mode == DEBUG_FILL_ENDS) {
-        hm__debug_fill_ends(block, bytes, byte);
+        hm__debug_fill_ends(block, bytes, byte,
+                            byte == DEBUG_FRESH ? DEBUG_FILL_FRESH : DEBUG_FILL_HEAD);
     } else if (mode == DEBUG_FILL_ALL) {
         hm__debug_fill_all(block, bytes, byte);
     }
@@ -84,7 +91,7 @@ DEBUG_INLINE int hm__debug_fill_ends_intact(const void *block, size_t bytes)
     const char *head = block;
     const char *tail = head + bytes;
 #define DEBUG_DIFFERS(at) (*(const debug_pair *)(const void *)(at) ^ pair)
-    if (bytes >= 16) {
+    if (!DEBUG_RARE(bytes < 16)) {
         const size_t inner = bytes >= 32 ? 16 : bytes - 16;
         const debug_pair seen = DEBUG_DIFFERS(head) | DEBUG_DIFFERS(head + inner) |
                                 DEBUG_DIFFERS(tail - 16 - inner) |

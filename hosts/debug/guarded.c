@@ -39,8 +39,7 @@ static void seal(debug_malloc *m,
     const uintptr_t mask = ~(uintptr_t)(slot->alignment - 1);
     slot->block = left ? slot->data : (void *)(((uintptr_t)end - size) & mask);
     slot->bytes = size;
-    const uint64_t serial = hm__debug_count_alloc(account->book, account->tally, size,
-                                                  hm__debug_is_shared(m));
+    const uint64_t serial = hm__debug_count_in(account->book, account->tally, size);
     slot->low = (uint64_t)account->site << 32 | hm__debug_thread_low();
     slot->high = m->high | (serial & DEBUG_SERIAL_MAX) << 16;
     slot->hash = hm__debug_mix(slot->block, slot->low, slot->high);

@@ -85,10 +85,8 @@ void hm__debug_guarded_close(debug_host *host)
 /* Blocks this writer made at the site; a site nobody counted yet has none. */
 static uint64_t made_at(const debug_malloc *m, const hm_site *site)
 {
-    const int shared = hm__debug_is_shared(m);
-    debug_thread *me = hm__debug_self();
     const uint32_t id = hm__debug_site_quick(site);
-    const debug_book *book = !shared ? m->book : me ? hm__debug_book_of(m, me, 1) : NULL;
+    const debug_book *book = hm__debug_book_mine(m);
     const debug_tally *tally =
         book && id <= DEBUG_SITE_MAX ? hm__debug_tally(book, id) : NULL;
     return tally ? DEBUG_GET(tally->blocks) : 0;

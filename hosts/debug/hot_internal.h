@@ -35,32 +35,27 @@ DEBUG_INLINE size_t hm__debug_how_edge(const debug_malloc *m, const unsigned how
     return how & HOW_MIXED ? m->edge : how & HOW_EDGES ? DEBUG_GUARD_BYTES : 0;
 }
 
-DEBUG_INLINE debug_book *
-hm__debug_book_of(const debug_malloc *m, debug_thread *me, const int shared)
+/* 1: the hot path is open for m on this thread, with room for so many bytes. */
+DEBUG_INLINE int hm__debug_open(debug_malloc *m, size_t size)
 {
-    if (!shared) {
-        return m->book;
-    }
-    if (DEBUG_RARE(DEBUG_GET(me->last) != m)) {
-        debug_book *book = m->number < me->book_count ? me->books[m->number] : NULL;
-        if (book) {
-            me->last_book = book;
-            DEBUG_SET(me->last, m);
-        }
-        return book;
-    }
-    return me->last_book;
+    const debug_here *here = &hm__debug_here;
+    return (!DEBUG_RARE(DEBUG_GET(here->malloc) != m) || hm__debug_here_turn(m)) &&
+           (!DEBUG_RARE(size > (uint64_t)here->book->room) ||
+            hm__debug_room_make(here->book, size));
 }
 
-/* Who is inside is a plain word: two threads that overlap are seen nearly always, and nobody pays for a lock. */
+/* Who is inside is a plain word: two threads that overlap are seen nearly always, and nobody pays for a lock. Somebody
+   there already is for slow.c to tell of. */
+DEBUG_INLINE int hm__debug_is_entered(const debug_malloc *m, const int shared)
+{
+    return !shared && DEBUG_RARE(DEBUG_GET(m->inside) != 0);
+}
+
 DEBUG_INLINE void
-hm__debug_enter(debug_malloc *m, const debug_thread *me, hm_site *site, const int shared)
+hm__debug_enter(debug_malloc *m, const debug_here *here, hm_site *site, const int shared)
 {
     if (!shared) {
-        if (DEBUG_RARE(DEBUG_GET(m->inside) != 0)) {
-            hm__debug_overlap(m, site);
-        }
-        DEBUG_SET(m->inside, me->id);
+        DEBUG_SET(m->inside, here->id);
         DEBUG_SET(m->inside_site, site);
     }
 }
@@ -70,6 +65,11 @@ DEBUG_INLINE void hm__debug_leave(debug_malloc *m, const int shared)
     if (!shared) {
         DEBUG_SET(m->inside, 0);
     }
+}
+
+DEBUG_INLINE size_t hm__debug_how_least(const debug_malloc *m, const unsigned how)
+{
+    return how & HOW_MIXED ? m->least : 0;
 }
 
 /* The number of a site; 0 for none. DEBUG_SITE_MAX + 1: this one needs more than a look. */
@@ -85,22 +85,20 @@ DEBUG_INLINE uint32_t hm__debug_site_quick(const hm_site *site)
     return id;
 }
 
-/* Write the edges; low and high_without_seal are complete but for the size and the seal. */
-DEBUG_INLINE void hm__debug_seal_block(debug_header *header,
-                                       size_t size,
-                                       uint64_t low_without_size,
-                                       uint64_t high_without_seal,
-                                       size_t edge,
-                                       const unsigned how)
+/* Write the edges; high is complete but for a seal that depends on the block. */
+DEBUG_INLINE void hm__debug_seal_block(
+    debug_header *header, uint64_t low, uint64_t high, size_t edge, const unsigned how)
 {
     void *block = header + 1;
-    const uint64_t low = low_without_size | size;
-    const uint64_t hash = how & HOW_PLAIN ? hm__debug_plain_hash()
-                                          : hm__debug_mix(block, low, high_without_seal);
+    uint64_t hash = 0;
+    if (!(how & HOW_PLAIN)) {
+        hash = hm__debug_mix(block, low, high);
+        high = hm__debug_sealed(high, hash);
+    }
     hm__debug_store(&header->low, low);
-    hm__debug_store(&header->high, hm__debug_sealed(high_without_seal, hash));
+    hm__debug_store(&header->high, high);
     if (edge) {
-        hm__debug_rear_store(block, size, hm__debug_rear(hash));
+        hm__debug_rear_store(block, hm__debug_low_size(low), hm__debug_rear(hash));
     }
 }
 
@@ -109,25 +107,33 @@ typedef struct debug_taken {
     uint8_t *state;
     size_t bytes;
     uint64_t hash;
-    uint32_t site;
-    int claimed; /* the map says `to`, by us */
+    uint64_t low; /* the header's */
+    int claimed;  /* the map says `to`, by us */
 } debug_taken;
 
-/* Of racing callers one gets 1. A malloc that only counts does not pay for that: there each may. */
-DEBUG_INLINE int
-hm__debug_take_state(uint8_t *state, unsigned live, unsigned to, const unsigned how)
+/* Of racing callers one gets 1. */
+DEBUG_INLINE int hm__debug_take_state(uint8_t *state, unsigned to)
 {
-    if (how & HOW_PLAIN) {
-        DEBUG_SET(*state, (uint8_t)to);
-        return 1;
-    }
-    uint8_t expected = (uint8_t)live;
+    uint8_t expected = DEBUG_LIVE;
     return __atomic_compare_exchange_n(state, &expected, (uint8_t)to, 0, __ATOMIC_ACQ_REL,
                                        __ATOMIC_RELAXED);
 }
 
-/* 1: a live, intact, small block of m, of size old_size where that is known; a shared malloc's was moved to state
-   `to`. 0: anything else, which is for slow.c to look at; what was claimed stays so. */
+/* A block is claimed before its header is read. A malloc that only counts does not pay for that: of racing frees each may
+   win there. */
+DEBUG_INLINE int hm__debug_how_claims(const unsigned how)
+{
+    return (how & HOW_SHARED) && !(how & HOW_PLAIN);
+}
+
+/* Larger blocks are for slow.c: not held back without a look at how many bytes are, or with an origin. */
+DEBUG_INLINE size_t hm__debug_how_most(const unsigned how)
+{
+    return how & HOW_PLAIN ? DEBUG_LONG - 1 : DEBUG_HELD_SMALL;
+}
+
+/* 1: a live, intact block of m, not too large, of size old_size where that is known, moved to state `to` where claims
+   are made. 0: anything else, which is for slow.c to look at; what was claimed stays so. */
 DEBUG_INLINE int hm__debug_take(debug_malloc *m,
                                 const void *block,
                                 size_t old_size,
@@ -143,28 +149,22 @@ DEBUG_INLINE int hm__debug_take(debug_malloc *m,
     if (DEBUG_RARE(!state)) {
         return 0;
     }
-    const unsigned half = (uintptr_t)block >> 4 & 1;
-    const unsigned live = (DEBUG_LIVE << 1) + half;
-    if (DEBUG_RARE(DEBUG_GET(*state) != live)) {
+    const int claims = hm__debug_how_claims(how);
+    if (claims ? DEBUG_RARE(!hm__debug_take_state(state, to))
+               : DEBUG_RARE(DEBUG_GET(*state) != DEBUG_LIVE)) {
         return 0;
     }
     taken->state = state;
-    if (how & HOW_SHARED) {
-        if (DEBUG_RARE(!hm__debug_take_state(state, live, (to << 1) + half, how))) {
-            return 0;
-        }
-        taken->claimed = 1;
-    }
+    taken->claimed = claims;
     const debug_header *header = hm__debug_header(block);
     const uint64_t low = hm__debug_load(&header->low);
     const uint64_t high = hm__debug_load(&header->high);
-    const uint64_t hash =
-        how & HOW_PLAIN ? hm__debug_plain_hash() : hm__debug_mix(block, low, high);
+    const uint64_t hash = how & HOW_PLAIN ? 0 : hm__debug_mix(block, low, high);
+    const uint64_t expected = how & HOW_PLAIN ? m->high : hm__debug_sealed(m->high, hash);
     const size_t bytes = hm__debug_low_size(low);
     const size_t edge = hm__debug_how_edge(m, how);
-    if (DEBUG_RARE(hm__debug_seal_of(high) != hm__debug_seal(hash)) ||
-        DEBUG_RARE((uint16_t)high != (uint16_t)m->high) ||
-        DEBUG_RARE(bytes > DEBUG_HELD_SMALL)) {
+    if (DEBUG_RARE((high ^ expected) & DEBUG_HIGH_FIXED) ||
+        DEBUG_RARE(bytes > hm__debug_how_most(how))) {
         return 0;
     }
     if ((edge && DEBUG_RARE(hm__debug_rear_load(block, bytes) != hm__debug_rear(hash))) ||
@@ -173,7 +173,7 @@ DEBUG_INLINE int hm__debug_take(debug_malloc *m,
     }
     taken->bytes = bytes;
     taken->hash = hash;
-    taken->site = hm__debug_low_site(low);
+    taken->low = low;
     return 1;
 }
 
@@ -192,7 +192,7 @@ DEBUG_INLINE void hm__debug_retire(debug_malloc *m,
                                    const unsigned how)
 {
     if (how & HOW_PLAIN) {
-        hm__debug_hold_plain(book, block, taken->bytes);
+        hm__debug_give_back_plain(m, book, block, taken->bytes);
         return;
     }
     const uint64_t epitaph = hm__debug_epitaph(taken->hash, 0, 0) | freed;

@@ -81,16 +81,14 @@ static int table_reserve(debug_thread *thread, uint32_t number)
     return 1;
 }
 
-/* The common book of a thread-safe malloc holds none: no thread frees there. */
+/* The common book of a thread-safe malloc holds none: no thread frees there. Nor does any that only counts. */
 static int held_make(debug_book *book)
 {
-    if (!book->thread && (book->owner->base.flags & HM_MALLOC_THREADSAFE)) {
+    if ((!book->thread && (book->owner->base.flags & HM_MALLOC_THREADSAFE)) ||
+        book->owner->kind == DEBUG_KIND_STATS) {
         return 1;
     }
-    const uint32_t entries = book->owner->kind == DEBUG_KIND_STATS
-                                 ? DEBUG_BATCH
-                                 : book->owner->host->held_entries;
-    book->held_half = (entries + 1) / 2;
+    book->held_half = (book->owner->host->held_entries + 1) / 2;
     book->held_half += book->held_half == 0;
     book->held = hm__debug.core->memory_alloc(2 * book->held_half * sizeof(debug_held));
     book->held_next = book->held;
@@ -113,6 +111,7 @@ debug_book *hm__debug_book_make(debug_malloc *m, debug_thread *thread)
     }
     book->owner = m;
     book->thread = thread;
+    book->room = book->room_least = DEBUG_TELL_BYTES;
     lock();
     const int made = held_make(book) && (!thread || table_reserve(thread, m->number));
     if (made) {
@@ -132,6 +131,14 @@ debug_book *hm__debug_book_make(debug_malloc *m, debug_thread *thread)
     return made ? book : NULL;
 }
 
+debug_book *hm__debug_book_mine(const debug_malloc *m)
+{
+    const debug_thread *me = hm__debug_self();
+    return m->book                            ? m->book
+           : me && m->number < me->book_count ? me->books[m->number]
+                                              : NULL;
+}
+
 static void peak_raise(int64_t *peak, int64_t seen)
 {
     int64_t before = DEBUG_GET(*peak);
@@ -141,15 +148,51 @@ static void peak_raise(int64_t *peak, int64_t seen)
     }
 }
 
+/* The most live bytes the book has seen. */
+static int64_t book_peak(const debug_book *book)
+{
+    const int64_t room = DEBUG_GET(book->room);
+    const int64_t least = DEBUG_GET(book->room_least);
+    const int64_t seen =
+        DEBUG_GET(book->told) + DEBUG_TELL_BYTES - (room < least ? room : least);
+    const int64_t peak = DEBUG_GET(book->peak);
+    return seen > peak ? seen : peak;
+}
+
 void hm__debug_book_tell(debug_book *book)
 {
     debug_malloc *m = book->owner;
-    if (m->limit != DEBUG_NO_LIMIT) {
-        return; /* charged is exact there already */
+    const int64_t live = hm__debug_book_live(book);
+    const int64_t news = live - book->told;
+    DEBUG_SET(book->peak, book_peak(book));
+    DEBUG_SET(book->told, live);
+    DEBUG_SET(book->room, DEBUG_TELL_BYTES);
+    DEBUG_SET(book->room_least, DEBUG_TELL_BYTES);
+    if (m->limit == DEBUG_NO_LIMIT) { /* with one, charged is exact already */
+        peak_raise(&m->shared_peak,
+                   __atomic_add_fetch(&m->charged, news, __ATOMIC_RELAXED));
     }
-    const int64_t news = book->live - book->told;
-    book->told = book->live;
-    peak_raise(&m->shared_peak, __atomic_add_fetch(&m->charged, news, __ATOMIC_RELAXED));
+}
+
+int hm__debug_room_make(debug_book *book, size_t bytes)
+{
+    if (bytes > DEBUG_TELL_BYTES) {
+        return 0;
+    }
+    hm__debug_book_tell(book);
+    return 1;
+}
+
+uint64_t hm__debug_count_in(debug_book *book, debug_tally *tally, size_t bytes)
+{
+    if (bytes > (uint64_t)book->room) {
+        hm__debug_book_tell(book);
+    }
+    const uint64_t serial = hm__debug_count_alloc(book, tally, bytes);
+    if (book->room < 0) {
+        hm__debug_book_tell(book);
+    }
+    return serial;
 }
 
 int hm__debug_charge(debug_malloc *m, size_t bytes)
@@ -179,13 +222,17 @@ static void tally_add_made(debug_tally *sum, const debug_tally *part)
 {
     sum->blocks += DEBUG_GET(part->blocks);
     sum->bytes += DEBUG_GET(part->bytes);
-    sum->peak_bytes += DEBUG_GET(part->peak_bytes);
+    sum->peak_bytes += hm__debug_tally_peak(part);
 }
 
 void hm__debug_book_fold(debug_book *book)
 {
     debug_malloc *m = book->owner;
     hm__debug_book_tell(book);
+    m->common.told += book->told;
+    if (book->peak > m->common.peak) {
+        m->common.peak = book->peak;
+    }
     for (uint32_t group = 0; group < book->group_count; group++) {
         const debug_tally *from = book->groups[group];
         for (uint32_t i = 0; from && i < DEBUG_GROUP; i++) {
@@ -194,10 +241,6 @@ void hm__debug_book_fold(debug_book *book)
                 tally_add_made(&m->common.groups[group][i], &from[i]);
             }
         }
-    }
-    m->common.live += book->live;
-    if (book->peak > m->common.peak) {
-        m->common.peak = book->peak;
     }
 }
 
@@ -218,9 +261,6 @@ void hm__debug_book_free(debug_book *book)
         }
         *place = book->next;
         book->thread->books[book->owner->number] = NULL;
-        if (DEBUG_GET(book->thread->last) == book->owner) {
-            DEBUG_SET(book->thread->last, NULL);
-        }
         core->memory_free(book, sizeof(*book));
     }
 }
@@ -230,7 +270,7 @@ void hm__debug_count_free_common(debug_malloc *m, uint32_t site, size_t bytes)
     lock();
     debug_tally *tally = hm__debug_tally(&m->common, site);
     if (tally) {
-        hm__debug_count_free(&m->common, tally, bytes, 0);
+        hm__debug_count_free(&m->common, tally, bytes);
         hm__debug_book_tell(&m->common);
     }
     unlock();
@@ -279,8 +319,8 @@ uint64_t hm__debug_malloc_peak(const debug_malloc *m)
     int64_t peak = DEBUG_GET(m->shared_peak);
     int64_t live = 0;
     for (const debug_book *book = m->books; book; book = book->next) {
-        const int64_t own = DEBUG_GET(book->peak);
-        live += DEBUG_GET(book->live);
+        const int64_t own = book_peak(book);
+        live += hm__debug_book_live(book);
         if (!m->many_books && own > peak) {
             peak = own;
         }

@@ -5,13 +5,19 @@
 
 #include "debug_internal.h"
 
-/* How far a book's live bytes may stray before the malloc's shared figure hears of it. */
-#define DEBUG_TELL_BYTES 16384
+/* How far a book's live bytes may stray before the malloc's shared figure hears of it. A book counts down what room
+ * is left until then, so that one comparison answers for that and for what is large: after a tell there is
+ * DEBUG_TELL_BYTES of room, and live bytes are told + DEBUG_TELL_BYTES - room. Peaks are looked for by frees alone: before
+ * them there was more. */
+#define DEBUG_TELL_BYTES 65536
 
 /* ledger.c. NULL: no memory. */
 debug_tally *hm__debug_tally_make(debug_book *book, uint32_t site);
 debug_book *hm__debug_book_make(debug_malloc *m, debug_thread *thread);
+debug_book *hm__debug_book_mine(const debug_malloc *m); /* NULL: not made yet */
 void hm__debug_book_tell(debug_book *book); /* bring the shared figure up to date */
+/* After a tell, if there is not enough room before one. 0: the block is larger than that. */
+int hm__debug_room_make(debug_book *book, size_t bytes);
 void hm__debug_book_fold(debug_book *book); /* into the common book; lock held */
 void hm__debug_book_free(debug_book *book); /* lock held; not the common one itself */
 /* A thread that has no book: counted in the common one. */
@@ -36,40 +42,67 @@ DEBUG_INLINE debug_tally *hm__debug_tally(const debug_book *book, uint32_t site)
     return tallies ? tallies + site % DEBUG_GROUP : NULL;
 }
 
-/* Returns the how-manieth block of its site this is. */
+/* The same for the site in a header: two shifts do for it. */
+DEBUG_INLINE debug_tally *hm__debug_tally_of(const debug_book *book, uint64_t low)
+{
+    const uint32_t group = (uint32_t)(low >> 36) & 0xFFFF;
+    debug_tally *tallies = group < book->group_count ? book->groups[group] : NULL;
+    return tallies ? (debug_tally *)(void *)((char *)tallies + (low >> 26 & 0x3C0))
+                   : NULL;
+}
+
+_Static_assert(DEBUG_GROUP == 16 && sizeof(debug_tally) == 64, "as the shifts say");
+
+static inline int64_t hm__debug_book_live(const debug_book *book)
+{
+    return DEBUG_GET(book->told) + DEBUG_TELL_BYTES - DEBUG_GET(book->room);
+}
+
+static inline uint64_t hm__debug_tally_peak(const debug_tally *tally)
+{
+    const int64_t live =
+        (int64_t)(DEBUG_GET(tally->bytes) - DEBUG_GET(tally->freed_bytes));
+    const int64_t peak = (int64_t)DEBUG_GET(tally->peak_bytes);
+    return (uint64_t)(live > peak ? live : peak);
+}
+
+/* There is room for it. Returns the how-manieth block of its site this is. */
 DEBUG_INLINE uint64_t hm__debug_count_alloc(debug_book *book,
                                             debug_tally *tally,
-                                            size_t bytes,
-                                            const int shared)
+                                            size_t bytes)
 {
     const uint64_t blocks = tally->blocks + 1;
-    const uint64_t total = tally->bytes + bytes;
-    const int64_t here = (int64_t)(total - tally->freed_bytes);
     DEBUG_SET(tally->blocks, blocks);
-    DEBUG_SET(tally->bytes, total);
-    if (here > (int64_t)tally->peak_bytes) {
-        DEBUG_SET(tally->peak_bytes, (uint64_t)here);
-    }
-    const int64_t live = book->live + (int64_t)bytes;
-    DEBUG_SET(book->live, live);
-    if (live > book->peak) {
-        DEBUG_SET(book->peak, live);
-    }
-    if (shared && DEBUG_RARE(live - book->told >= DEBUG_TELL_BYTES)) {
-        hm__debug_book_tell(book);
-    }
+    DEBUG_ADD(tally->bytes, bytes);
+    DEBUG_ADD(book->room, -(int64_t)bytes);
     return blocks;
 }
 
-DEBUG_INLINE void
-hm__debug_count_free(debug_book *book, debug_tally *tally, size_t bytes, const int shared)
+DEBUG_INLINE void hm__debug_count_free(debug_book *book, debug_tally *tally, size_t bytes)
 {
+    const uint64_t freed = tally->freed_bytes;
+    const int64_t here = (int64_t)(tally->bytes - freed);
+    if (here > (int64_t)tally->peak_bytes) {
+        DEBUG_SET(tally->peak_bytes, (uint64_t)here);
+    }
     DEBUG_ADD(tally->freed_blocks, 1);
-    DEBUG_ADD(tally->freed_bytes, bytes);
-    DEBUG_ADD(book->live, -(int64_t)bytes);
-    if (shared && DEBUG_RARE(book->told - book->live >= DEBUG_TELL_BYTES)) {
+    DEBUG_SET(tally->freed_bytes, freed + bytes);
+    const int64_t before = book->room;
+    if (before < book->room_least) {
+        DEBUG_SET(book->room_least, before);
+    }
+    DEBUG_SET(book->room, before + (int64_t)bytes);
+}
+
+/* After one of these, soon. */
+DEBUG_INLINE void hm__debug_tell_due(debug_book *book)
+{
+    if (DEBUG_RARE(book->room > 2 * DEBUG_TELL_BYTES)) {
         hm__debug_book_tell(book);
     }
 }
+
+/* ledger.c: a block of any size. */
+uint64_t hm__debug_count_in(debug_book *book, debug_tally *tally, size_t bytes);
 
 #endif

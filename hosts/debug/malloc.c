@@ -2,10 +2,10 @@
 /* The hot path: allocate and free the common block (a known site, not large, ordinary alignment, a thread that
  * was here before, edges intact). Whatever is not common goes to slow.c, which does all of it again.
  *
- * An unsynchronised malloc touches one line of the object, one of its book, one of the site's tally, the
- * block's edges and a byte of the map, and no atomic. A thread-safe one finds its thread's book, and a free
- * claims the block with one compare-exchange, so that of racing frees exactly one wins. Each mode has tables of its
- * own, from the same lines (see hot_internal.h). */
+ * A call touches one line of the thread, one of the object, one of the book, one of the site's tally, the block's edges
+ * and a byte of the map, and no atomic but one: a free on a thread-safe malloc claims the block with a
+ * compare-exchange, so that of racing frees exactly one wins. Each mode has tables of its own, from the same lines (see
+ * hot_internal.h). */
 #include "finding_internal.h"
 #include "hot_internal.h"
 
@@ -14,48 +14,36 @@ DEBUG_INLINE void *alloc_common(
 {
     const int shared = (how & HOW_SHARED) != 0;
     const size_t edge = hm__debug_how_edge(m, how);
-    debug_thread *me = hm__debug_me;
+    const debug_here *here = &hm__debug_here;
     const uint32_t id = hm__debug_site_quick(site);
-    if (DEBUG_RARE(id > DEBUG_SITE_MAX) || DEBUG_RARE(!me) ||
-        DEBUG_RARE(size >= DEBUG_LONG)) {
-        goto slow;
+    if (DEBUG_RARE(DEBUG_GET(here->malloc) != m) || DEBUG_RARE(id > DEBUG_SITE_MAX)) {
+        return hm__debug_alloc_rare(m, size, level, site);
     }
-    debug_book *book = hm__debug_book_of(m, me, shared);
-    if (shared && DEBUG_RARE(!book)) {
-        goto slow;
-    }
+    debug_book *book = here->book;
     debug_tally *tally = hm__debug_tally(book, id);
-    if (DEBUG_RARE(!tally)) {
-        goto slow;
+    if (DEBUG_RARE(!tally) || DEBUG_RARE(size > (uint64_t)book->room) ||
+        hm__debug_is_entered(m, shared)) {
+        return hm__debug_alloc_rare(m, size, level, site);
     }
-    if (DEBUG_RARE(shared ? m->limit != DEBUG_NO_LIMIT
-                          : (uint64_t)book->live + size > m->limit)) {
-        goto slow;
-    }
-    hm__debug_enter(m, me, site, shared);
-    const uint64_t low = (uint64_t)id << 32 | me->low;
-    const size_t whole = hm__debug_whole(size, edge);
+    hm__debug_enter(m, here, site, shared);
+    /* Counted first, so that two words are all that is kept over the call. */
+    const uint64_t serial = hm__debug_count_alloc(book, tally, size);
+    const uint64_t low = (uint64_t)id << 32 | here->low | size;
+    const uint64_t high = m->high | (serial & DEBUG_SERIAL_MAX) << 16;
     hm_malloc *inner = m->inner;
-    debug_header *header = (HM_LOAD(inner->vtbl)->alloc)(inner, whole, level);
+    debug_header *header = (HM_LOAD(inner->vtbl)->alloc)(
+        inner, hm__debug_whole(size, edge, hm__debug_how_least(m, how)), level);
     void *block = header + 1;
     uint8_t *state = header ? hm__block_map_byte(&hm__debug.map, block) : NULL;
     if (DEBUG_RARE(!state)) {
-        state = hm__debug_state_make(m, header, whole);
-        if (!state) {
-            hm__debug_leave(m, shared);
-            hm__debug_count_failed(m);
-            return NULL;
-        }
+        return hm__debug_alloc_late(m, header, low, high);
     }
-    const uint64_t serial = hm__debug_count_alloc(book, tally, size, shared);
+    size = hm__debug_low_size(low);
     hm__debug_fill(block, size, DEBUG_FRESH, hm__debug_how_fill(m, how));
-    hm__debug_seal_block(header, size, low, m->high | (serial & DEBUG_SERIAL_MAX) << 16,
-                         edge, how);
-    __atomic_store_n(state, hm__block_map_value(block, DEBUG_LIVE), __ATOMIC_RELEASE);
+    hm__debug_seal_block(header, low, high, edge, how);
+    __atomic_store_n(state, DEBUG_LIVE, __ATOMIC_RELEASE);
     hm__debug_leave(m, shared);
     return block;
-slow:
-    return hm__debug_alloc_slow(m, size, 16, level, site, 0);
 }
 
 DEBUG_INLINE hm_status free_common(debug_malloc *m,
@@ -69,36 +57,32 @@ DEBUG_INLINE hm_status free_common(debug_malloc *m,
     if (!block) {
         return HM_OK;
     }
-    debug_taken taken;
-    taken.claimed = 0;
-    debug_thread *me = hm__debug_me;
-    const uint32_t id = hm__debug_site_quick(site);
-    if (DEBUG_RARE(id > DEBUG_SITE_MAX) || DEBUG_RARE(!me) ||
+    const debug_here *here = &hm__debug_here;
+    /* Who only counts does not keep where it was freed. */
+    const uint32_t id = how & HOW_PLAIN ? 0 : hm__debug_site_quick(site);
+    if (DEBUG_RARE(DEBUG_GET(here->malloc) != m) || DEBUG_RARE(id > DEBUG_SITE_MAX) ||
         DEBUG_RARE(alignment > 16)) {
-        goto slow;
+        return hm__debug_free_rare(m, block, size, alignment, site);
     }
-    debug_book *book = hm__debug_book_of(m, me, shared);
-    if (shared && (DEBUG_RARE(!book) || DEBUG_RARE(m->limit != DEBUG_NO_LIMIT))) {
-        goto slow;
-    }
+    debug_taken taken;
     if (DEBUG_RARE(
             !hm__debug_take(m, block, size, hm__debug_how_freed(how), &taken, how))) {
-        goto slow;
+        return hm__debug_free_slow(m, block, size, alignment, site, taken.claimed);
     }
-    debug_tally *tally = hm__debug_tally(book, taken.site);
-    if (DEBUG_RARE(!tally)) {
-        goto slow;
+    debug_book *book = here->book;
+    debug_tally *tally = hm__debug_tally_of(book, taken.low);
+    if (DEBUG_RARE(!tally) || hm__debug_is_entered(m, shared)) {
+        return hm__debug_free_slow(m, block, size, alignment, site, taken.claimed);
     }
-    hm__debug_enter(m, me, site, shared);
-    if (!shared) {
-        DEBUG_SET(*taken.state, hm__block_map_value(block, hm__debug_how_freed(how)));
+    hm__debug_enter(m, here, site, shared);
+    if (!hm__debug_how_claims(how)) {
+        DEBUG_SET(*taken.state, (uint8_t)hm__debug_how_freed(how));
     }
-    hm__debug_count_free(book, tally, taken.bytes, shared);
-    hm__debug_retire(m, book, block, &taken, hm__debug_epitaph(0, id, me->low), how);
+    hm__debug_count_free(book, tally, taken.bytes);
+    hm__debug_retire(m, book, block, &taken, hm__debug_epitaph(0, id, here->low), how);
     hm__debug_leave(m, shared);
+    hm__debug_tell_due(book);
     return HM_OK;
-slow:
-    return hm__debug_free_slow(m, block, size, alignment, site, taken.claimed);
 }
 
 /* The new size in the same place, when the inner block has room and would not keep much too much of it. */
@@ -121,33 +105,28 @@ DEBUG_INLINE void *realloc_common(debug_malloc *m,
 {
     const int shared = (how & HOW_SHARED) != 0;
     const size_t edge = hm__debug_how_edge(m, how);
-    if (!block) {
-        return alloc_common(m, size, level, site, how);
-    }
     debug_taken taken;
     taken.claimed = 0;
-    debug_thread *me = hm__debug_me;
+    const debug_here *here = &hm__debug_here;
     uint32_t id = hm__debug_site_quick(site);
-    if (DEBUG_RARE(id > DEBUG_SITE_MAX) || DEBUG_RARE(!me) ||
-        DEBUG_RARE(size > DEBUG_HELD_SMALL) || DEBUG_RARE(m->limit != DEBUG_NO_LIMIT)) {
+    if (DEBUG_RARE(id > DEBUG_SITE_MAX) || DEBUG_RARE(size > hm__debug_how_most(how)) ||
+        !hm__debug_open(m, size)) {
         goto slow;
     }
-    debug_book *book = hm__debug_book_of(m, me, shared);
-    if (shared && DEBUG_RARE(!book)) {
-        goto slow;
-    }
+    debug_book *book = here->book;
     if (DEBUG_RARE(!hm__debug_take(m, block, old_size, DEBUG_MOVING, &taken, how))) {
         goto slow;
     }
-    id = site ? id : taken.site;
-    debug_tally *old_tally = hm__debug_tally(book, taken.site);
+    id = site ? id : hm__debug_low_site(taken.low);
+    debug_tally *old_tally = hm__debug_tally_of(book, taken.low);
     debug_tally *tally = hm__debug_tally(book, id);
-    if (DEBUG_RARE(!old_tally) || DEBUG_RARE(!tally)) {
+    if (DEBUG_RARE(!old_tally) || DEBUG_RARE(!tally) || hm__debug_is_entered(m, shared)) {
         goto slow;
     }
-    hm__debug_enter(m, me, site, shared);
-    const uint64_t low = (uint64_t)id << 32 | me->low;
-    const size_t whole = hm__debug_whole(size, edge);
+    hm__debug_enter(m, here, site, shared);
+    const uint64_t thread = here->low;
+    const uint64_t low = (uint64_t)id << 32 | thread | size;
+    const size_t whole = hm__debug_whole(size, edge, hm__debug_how_least(m, how));
     debug_header *header = hm__debug_header(block);
     uint8_t *state = taken.state;
     if (!fits_in_place(m, header, whole)) {
@@ -163,62 +142,63 @@ DEBUG_INLINE void *realloc_common(debug_malloc *m,
         } else if (size <= taken.bytes) {
             state = taken.state; /* less always fits where it is */
         } else {
-            DEBUG_SET(*taken.state, hm__block_map_value(block, DEBUG_LIVE));
+            DEBUG_SET(*taken.state, DEBUG_LIVE);
             hm__debug_leave(m, shared);
             hm__debug_count_failed(m);
             return NULL;
         }
     }
     void *fresh = header + 1;
-    hm__debug_count_free(book, old_tally, taken.bytes, shared);
-    const uint64_t serial = hm__debug_count_alloc(book, tally, size, shared);
+    hm__debug_count_free(book, old_tally, taken.bytes);
+    const uint64_t serial = hm__debug_count_alloc(book, tally, size);
     if (size > taken.bytes) {
         hm__debug_fill((char *)fresh + taken.bytes, size - taken.bytes, DEBUG_FRESH,
                        hm__debug_how_fill(m, how));
     }
-    hm__debug_seal_block(header, size, low, m->high | (serial & DEBUG_SERIAL_MAX) << 16,
-                         edge, how);
-    __atomic_store_n(state, hm__block_map_value(fresh, DEBUG_LIVE), __ATOMIC_RELEASE);
+    hm__debug_seal_block(header, low, m->high | (serial & DEBUG_SERIAL_MAX) << 16, edge,
+                         how);
+    __atomic_store_n(state, DEBUG_LIVE, __ATOMIC_RELEASE);
     if (fresh != block) {
-        __atomic_store_n(taken.state,
-                         hm__block_map_value(block, hm__debug_how_freed(how)),
+        __atomic_store_n(taken.state, (uint8_t)hm__debug_how_freed(how),
                          __ATOMIC_RELEASE);
-        hm__debug_retire(m, book, block, &taken, hm__debug_epitaph(0, id, me->low), how);
+        hm__debug_retire(m, book, block, &taken, hm__debug_epitaph(0, id, thread), how);
     }
     hm__debug_leave(m, shared);
+    hm__debug_tell_due(book);
     return fresh;
 slow:
     return hm__debug_realloc_slow(m, block, old_size, size, level, site, taken.claimed);
 }
 
-#define SLOTS(name, how)                                                                \
-    static void *name##_debug_alloc(hm_malloc *self, size_t size, hm_level level,       \
-                                    hm_site *site)                                      \
-    {                                                                                   \
-        return alloc_common(hm__debug_from(self), size, level, site, how);              \
-    }                                                                                   \
-    static void *name##_alloc(hm_malloc *self, size_t size, hm_level level)             \
-    {                                                                                   \
-        return alloc_common(hm__debug_from(self), size, level, NULL, how);              \
-    }                                                                                   \
-    static hm_status name##_debug_free(hm_malloc *self, void *block, size_t size,       \
-                                       size_t alignment, hm_site *site)                 \
-    {                                                                                   \
-        return free_common(hm__debug_from(self), block, size, alignment, site, how);    \
-    }                                                                                   \
-    static void name##_free(hm_malloc *self, void *block)                               \
-    {                                                                                   \
-        free_common(hm__debug_from(self), block, HM_SIZE_UNKNOWN, 0, NULL, how);        \
-    }                                                                                   \
-    static void name##_free_sized(hm_malloc *self, void *block, size_t size)            \
-    {                                                                                   \
-        free_common(hm__debug_from(self), block, size, 0, NULL, how);                   \
-    }                                                                                   \
-    static void *name##_realloc(hm_malloc *self, void *block, size_t old_size,          \
-                                size_t size, hm_level level, hm_site *site)             \
-    {                                                                                   \
-        return realloc_common(hm__debug_from(self), block, old_size, size, level, site, \
-                              how);                                                     \
+#define SLOTS(name, how)                                                             \
+    static DEBUG_APART void *name##_debug_alloc(hm_malloc *self, size_t size,        \
+                                                hm_level level, hm_site *site)       \
+    {                                                                                \
+        return alloc_common(hm__debug_from(self), size, level, site, how);           \
+    }                                                                                \
+    static void *name##_alloc(hm_malloc *self, size_t size, hm_level level)          \
+    {                                                                                \
+        return alloc_common(hm__debug_from(self), size, level, NULL, how);           \
+    }                                                                                \
+    static hm_status name##_debug_free(hm_malloc *self, void *block, size_t size,    \
+                                       size_t alignment, hm_site *site)              \
+    {                                                                                \
+        return free_common(hm__debug_from(self), block, size, alignment, site, how); \
+    }                                                                                \
+    static void name##_free(hm_malloc *self, void *block)                            \
+    {                                                                                \
+        free_common(hm__debug_from(self), block, HM_SIZE_UNKNOWN, 0, NULL, how);     \
+    }                                                                                \
+    static void name##_free_sized(hm_malloc *self, void *block, size_t size)         \
+    {                                                                                \
+        free_common(hm__debug_from(self), block, size, 0, NULL, how);                \
+    }                                                                                \
+    static void *name##_realloc(hm_malloc *self, void *block, size_t old_size,       \
+                                size_t size, hm_level level, hm_site *site)          \
+    {                                                                                \
+        return !block ? name##_debug_alloc(self, size, level, site)                  \
+                      : realloc_common(hm__debug_from(self), block, old_size, size,  \
+                                       level, site, how);                            \
     }
 
 /* Unsynchronised and thread-safe. */

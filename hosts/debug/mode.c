@@ -31,7 +31,7 @@ const hm_option hm__debug_option_fill = {
     HM_OPTION_CHOICE,
     0,
     NULL,
-    "pattern in fresh and freed blocks: none (stats), the first and last 32 bytes "
+    "pattern in fresh and freed blocks: none (stats), the first and last 16 bytes "
     "(checked), or all (full)",
     "none|ends|all"};
 const hm_option hm__debug_option_quarantine = {
@@ -118,7 +118,6 @@ hm__debug_mode_read(debug_host *host, const hm_option_values *values, hm_error *
     host->edge = own.edge;
     host->fill = own.fill;
     host->held_entries = own.held_entries;
-    host->held_bytes =
-        own.held_entries || host->kind == DEBUG_KIND_STATS ? own.held_bytes : 0;
+    host->held_bytes = own.held_entries ? own.held_bytes : 0;
     return HM_OK;
 }

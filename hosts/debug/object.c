@@ -67,6 +67,7 @@ static hm_status malloc_make(debug_host *host,
     m->fill = host->fill;
     m->edge = host->edge;
     m->kind = host->kind;
+    m->least = m->edge || m->kind == DEBUG_KIND_STATS ? 0 : DEBUG_EPITAPH_BYTES;
     m->host = host;
     m->references = 1;
     m->ask.vtbl = &hm__debug_ask_malloc;
@@ -77,7 +78,7 @@ static hm_status malloc_make(debug_host *host,
                             (m->kind == DEBUG_KIND_STATS ? DEBUG_TRAIT_PLAIN : 0);
     const uint32_t number = hm__debug_number_take(m, traits);
     m->number = number;
-    m->high = hm__debug_mark_high(host, number);
+    m->high = hm__debug_mark_high(host, m);
     core->unlock(&hm__debug.lock);
     if (!number || !hm__debug_book_make(m, NULL)) {
         if (number) {
@@ -189,6 +190,7 @@ void hm__debug_malloc_discard(debug_malloc *m)
         hm__debug_references_drop(&m->base);
     }
     core->lock(&hm__debug.lock);
+    hm__debug_here_forget(m);
     while (m->books != &m->common) {
         hm__debug_book_free(m->books);
     }
@@ -286,8 +288,9 @@ static int reset_one(void *context, void *block, unsigned state)
     hm__debug_shape_read(block, &shape);
     hm__block_map_set(&hm__debug.map, block, DEBUG_GONE);
     HM_LOAD(m->inner->vtbl)
-        ->free_sized(m->inner, shape.base,
-                     hm__debug_inner_bytes(shape.bytes, shape.alignment, shape.edge));
+        ->free_sized(
+            m->inner, shape.base,
+            hm__debug_inner_bytes(shape.bytes, shape.alignment, m->edge, m->least));
     return 0;
 }
 
@@ -307,11 +310,7 @@ hm_status hm__debug_malloc_reset(hm_malloc *self)
 void hm__debug_malloc_trim(hm_malloc *self)
 {
     debug_malloc *m = hm__debug_from(self);
-    const debug_thread *me = hm__debug_self();
-    debug_book *book = m->book;
-    if (!book && me && m->number < me->book_count) {
-        book = me->books[m->number];
-    }
+    debug_book *book = hm__debug_book_mine(m);
     if (book) {
         hm__debug_evict_all(book);
     }

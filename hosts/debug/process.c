@@ -15,6 +15,7 @@
 #include "tell_internal.h"
 
 debug_process hm__debug;
+_Thread_local debug_here hm__debug_here;
 _Thread_local debug_thread *hm__debug_me;
 _Thread_local debug_thread *hm__debug_scoped;
 
@@ -45,17 +46,28 @@ static void fork_parent(void *context)
     }
 }
 
+/* The calling thread is the one that gives blocks of this book back. */
+static int is_mine(const debug_book *book)
+{
+    const debug_thread *me = hm__debug_self();
+    return me &&
+           (book->thread ? book->thread == me : DEBUG_GET(book->owner->inside) == me->id);
+}
+
 /* Only the forking thread goes on. Another may have been in the middle of giving blocks back: they are not
    touched again, and its book counts on as it was. */
 static void fork_child(void *context)
 {
     (void)context;
+    for (debug_thread *thread = hm__debug.threads; thread; thread = thread->next) {
+        thread->here = thread == hm__debug_self() ? thread->here : NULL;
+    }
     for (debug_host *host = hm__debug.hosts; host; host = host->next) {
         host->report.word = 0;
         hm__debug_files_child(host);
         for (debug_malloc *m = host->mallocs; m; m = m->next) {
             for (debug_book *book = m->books; book; book = book->next) {
-                if (book->thread && book->thread != hm__debug_self() && book->evicting) {
+                if (book->evicting && !is_mine(book)) {
                     book->held_older = 0;
                     book->held_next = book->held_end - book->held_half;
                     book->held_room = 0;
@@ -84,6 +96,7 @@ static hm_fork_hooks fork_hooks = {.size = sizeof(hm_fork_hooks),
 static void thread_exit(void *value)
 {
     debug_thread *me = value;
+    DEBUG_SET(hm__debug_here.malloc, NULL);
     hm__debug_walk_begin();
     for (uint32_t i = 0; i < me->book_count; i++) {
         if (me->books[i]) {
@@ -134,8 +147,32 @@ debug_thread *hm__debug_attach(void)
     me->next = hm__debug.threads;
     hm__debug.threads = me;
     core->unlock(&hm__debug.lock);
+    me->here = &hm__debug_here;
+    hm__debug_here.id = me->id;
+    hm__debug_here.low = me->low;
     hm__debug_me = me;
     return me;
+}
+
+/* In a scope there is no hm__debug_me, and a malloc with a limit counts against it call by call. */
+int hm__debug_here_turn(debug_malloc *m)
+{
+    debug_book *book = hm__debug_book_mine(m);
+    if (!hm__debug_me || m->limit != DEBUG_NO_LIMIT || !book) {
+        return 0;
+    }
+    hm__debug_here.book = book;
+    DEBUG_SET(hm__debug_here.malloc, m);
+    return 1;
+}
+
+void hm__debug_here_forget(const debug_malloc *m)
+{
+    for (debug_thread *thread = hm__debug.threads; thread; thread = thread->next) {
+        if (thread->here && DEBUG_GET(thread->here->malloc) == m) {
+            DEBUG_SET(thread->here->malloc, NULL);
+        }
+    }
 }
 
 static hm_status start_once(hm_error *err)
@@ -165,6 +202,11 @@ static hm_status start_once(hm_error *err)
                                "the system has no more thread keys");
     }
     core->at_fork(&fork_hooks);
+#ifdef DEBUG_RACES_SEEN
+    hm__debug.walkers = DEBUG_WALK_FENCED;
+#else
+    hm__debug.walkers = hm__os_barrier_others() ? 0 : DEBUG_WALK_FENCED;
+#endif
     hm__debug.started = 1;
     return HM_OK;
 }
@@ -207,6 +249,19 @@ debug_malloc *hm__debug_malloc_of(uint32_t number)
     return __atomic_load_n(&hm__debug.mallocs[number], __ATOMIC_ACQUIRE);
 }
 
+/* From here on no thread gives blocks back that does not know of the walk: who looked before this has said so, and who
+   looks later sees it. */
+static void announce_walk(void)
+{
+    const uint32_t before =
+        __atomic_fetch_or(&hm__debug.walkers, DEBUG_WALK_ON, __ATOMIC_SEQ_CST);
+    if (!(before & DEBUG_WALK_FENCED) && !hm__os_barrier_others()) {
+        /* A sandbox has taken the call away. No processor keeps a store to itself for so long. */
+        __atomic_fetch_or(&hm__debug.walkers, DEBUG_WALK_FENCED, __ATOMIC_SEQ_CST);
+        hm__os_sleep_ns(1000000);
+    }
+}
+
 static void wait_for_evictions(void)
 {
     hm__debug.core->lock(&hm__debug.lock);
@@ -214,7 +269,7 @@ static void wait_for_evictions(void)
         for (debug_malloc *m = host->mallocs; m; m = m->next) {
             for (debug_book *book = m->books; book; book = book->next) {
                 while (__atomic_load_n(&book->evicting, __ATOMIC_SEQ_CST) &&
-                       book->thread != hm__debug_self()) {
+                       !is_mine(book)) {
                     hm__os_sleep_ns(1000);
                 }
             }
@@ -230,7 +285,7 @@ void hm__debug_walk_begin(void)
     }
     hm__debug_annotate_begin();
     hm__debug.core->lock(&hm__debug.walking);
-    __atomic_exchange_n(&hm__debug.walkers, 1, __ATOMIC_SEQ_CST);
+    announce_walk();
     wait_for_evictions();
 }
 
@@ -239,7 +294,7 @@ void hm__debug_walk_end(void)
     if (--walk_depth) {
         return;
     }
-    __atomic_store_n(&hm__debug.walkers, 0, __ATOMIC_SEQ_CST);
+    __atomic_fetch_and(&hm__debug.walkers, ~DEBUG_WALK_ON, __ATOMIC_SEQ_CST);
     hm__debug.core->unlock(&hm__debug.walking);
     hm__debug_annotate_end();
     hm__debug_tell_waiting();

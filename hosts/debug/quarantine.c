@@ -5,13 +5,19 @@
 #include "annotate_internal.h"
 #include "fill_internal.h"
 #include "finding_internal.h"
+#include "ledger_internal.h"
 #include "tell_internal.h"
 
 void hm__debug_evict_enter(debug_book *book)
 {
+    if (hm__debug_evict_try(book)) {
+        return;
+    }
+    /* More than 0 inside another eviction of this thread, which gets no further while this one waits. */
+    const uint32_t before = book->evicting;
     for (;;) {
-        __atomic_exchange_n(&book->evicting, 1, __ATOMIC_SEQ_CST);
-        if (!__atomic_load_n(&hm__debug.walkers, __ATOMIC_SEQ_CST) ||
+        __atomic_exchange_n(&book->evicting, before + 1, __ATOMIC_SEQ_CST);
+        if (!(__atomic_load_n(&hm__debug.walkers, __ATOMIC_SEQ_CST) & DEBUG_WALK_ON) ||
             hm__debug_walk_mine()) {
             return;
         }
@@ -21,15 +27,9 @@ void hm__debug_evict_enter(debug_book *book)
     }
 }
 
-void hm__debug_evict_leave(debug_book *book)
-{
-    __atomic_store_n(&book->evicting, 0, __ATOMIC_RELEASE);
-}
-
 static DEBUG_COLD void withdraw(debug_malloc *m, const debug_held *held)
 {
-    __atomic_store_n(held->state, hm__block_map_value(held->block, DEBUG_DAMAGED),
-                     __ATOMIC_RELEASE);
+    __atomic_store_n(held->state, DEBUG_DAMAGED, __ATOMIC_RELEASE);
     hm__debug_found_stale_write(m, held->block);
 }
 
@@ -57,8 +57,9 @@ static DEBUG_COLD void give_back_long(debug_malloc *m, const debug_held *held)
     hm_malloc *inner = m->inner;
     hm__block_map_set(&hm__debug.map, held->block, DEBUG_GONE);
     HM_LOAD(inner->vtbl)
-        ->free_sized(inner, shape.base,
-                     hm__debug_inner_bytes(shape.bytes, shape.alignment, shape.edge));
+        ->free_sized(
+            inner, shape.base,
+            hm__debug_inner_bytes(shape.bytes, shape.alignment, m->edge, m->least));
 }
 
 /* A header overwritten since the free is not looked for: nobody needs it any more. */
@@ -66,6 +67,7 @@ DEBUG_INLINE void give_back(debug_malloc *m,
                             hm_malloc *inner,
                             const debug_held *held,
                             const size_t edge,
+                            const size_t least,
                             const uint32_t fill)
 {
     void *block = held->block;
@@ -78,30 +80,34 @@ DEBUG_INLINE void give_back(debug_malloc *m,
         withdraw(m, held);
         return;
     }
-    __atomic_store_n(held->state, hm__block_map_value(block, DEBUG_GONE),
-                     __ATOMIC_RELEASE);
+    __atomic_store_n(held->state, DEBUG_GONE, __ATOMIC_RELEASE);
     HM_LOAD(inner->vtbl)
-        ->free_sized(inner, hm__debug_header(block), hm__debug_whole(bytes, edge));
-}
-
-static void give_back_plain(debug_malloc *m, hm_malloc *inner, const debug_held *held)
-{
-    if (DEBUG_RARE(held->bytes & DEBUG_HELD_LONG)) {
-        give_back_long(m, held);
-    } else {
-        HM_LOAD(inner->vtbl)
-            ->free_sized(inner, hm__debug_header(held->block),
-                         hm__debug_whole(held->bytes, 0));
-    }
+        ->free_sized(inner, hm__debug_header(block), hm__debug_whole(bytes, edge, least));
 }
 
 void hm__debug_give_back(debug_malloc *m, const debug_held *held)
 {
-    if (m->kind == DEBUG_KIND_STATS) {
-        give_back_plain(m, m->inner, held);
+    if (held->bytes & DEBUG_HELD_LONG) {
+        give_back_long(m, held);
+    } else if (m->kind == DEBUG_KIND_STATS) {
+        hm_malloc *inner = m->inner;
+        HM_LOAD(inner->vtbl)
+            ->free_sized(inner, hm__debug_header(held->block),
+                         hm__debug_whole(held->bytes, 0, 0));
     } else {
-        give_back(m, m->inner, held, m->edge, m->fill);
+        give_back(m, m->inner, held, m->edge, m->least, m->fill);
     }
+}
+
+void hm__debug_give_back_late(debug_malloc *m,
+                              debug_book *book,
+                              void *block,
+                              size_t bytes)
+{
+    const debug_held held = {.block = block, .bytes = bytes};
+    hm__debug_evict_enter(book);
+    hm__debug_give_back(m, &held);
+    hm__debug_evict_leave(book);
 }
 
 static void evict(debug_book *book, debug_held *from, const debug_held *end)
@@ -115,19 +121,19 @@ static void evict(debug_book *book, debug_held *from, const debug_held *end)
         }
     }
     switch (m->kind) {
-    case DEBUG_KIND_STATS:
-        for (debug_held *held = from; held < end; held++) {
-            give_back_plain(m, inner, held);
-        }
-        break;
     case DEBUG_KIND_CHECKED:
         for (debug_held *held = from; held < end; held++) {
-            give_back(m, inner, held, DEBUG_GUARD_BYTES, DEBUG_FILL_ENDS);
+            give_back(m, inner, held, DEBUG_GUARD_BYTES, 0, DEBUG_FILL_ENDS);
+        }
+        break;
+    case DEBUG_KIND_FULL:
+        for (debug_held *held = from; held < end; held++) {
+            give_back(m, inner, held, DEBUG_GUARD_BYTES, 0, DEBUG_FILL_ALL);
         }
         break;
     default:
         for (debug_held *held = from; held < end; held++) {
-            give_back(m, inner, held, m->edge, m->fill);
+            give_back(m, inner, held, m->edge, m->least, m->fill);
         }
     }
     hm__debug_evict_leave(book);
@@ -145,7 +151,7 @@ int64_t hm__debug_held_most(const debug_book *book)
     uint64_t most = m->host->held_bytes;
     if (most == DEBUG_HELD_QUARTER) {
         const uint32_t books = DEBUG_GET(m->thread_books);
-        const int64_t live = m->book ? book->live : DEBUG_GET(m->charged);
+        const int64_t live = m->book ? hm__debug_book_live(book) : DEBUG_GET(m->charged);
         most = live > 0 ? (uint64_t)live / 4 / (books ? books : 1) : 0;
         most = most < DEBUG_HELD_LEAST ? DEBUG_HELD_LEAST : most;
     }
@@ -222,7 +228,7 @@ uint64_t hm__debug_held_bytes(const debug_book *book)
 void hm__debug_hold_any(debug_book *book, const debug_held *held)
 {
     const int64_t bytes = (int64_t)(held->bytes & ~DEBUG_HELD_LONG);
-    if (bytes > 2 * hm__debug_held_most(book)) {
+    if (!book->held || bytes > 2 * hm__debug_held_most(book)) {
         if (book->owner->host->held_entries) {
             __atomic_add_fetch(&book->owner->host->dropped.held, 1, __ATOMIC_RELAXED);
         }

@@ -3,9 +3,12 @@
  * and can name all three sites, and a write after the free shows in the fill.
  *
  * They wait in two halves: one is filled while the other, older one stands; when it is full the older one goes
- * back as a whole. That is announced (evicting) with one full barrier for all of them: whoever reads headers of
- * blocks not its own (hm__debug_walk_begin) waits for the announced and holds up the rest. A malloc that only
- * counts (mode=stats) has a list too, for the sake of that barrier alone: its blocks are GONE at once. */
+ * back as a whole. A malloc that only counts (mode=stats) holds nothing back.
+ *
+ * Whoever gives blocks back says so first (evicting) and then looks for walkers, who read headers of blocks not their own. No
+ * barrier is between the two: a walker makes all other threads pass one (hm__os_barrier_others) after it has said that it
+ * walks, then waits for those that had said so before. Where the system has no such call, walkers is never 0, and
+ * everybody takes the way with a barrier. */
 #ifndef HM_DEBUG_QUARANTINE_INTERNAL_H
 #define HM_DEBUG_QUARANTINE_INTERNAL_H
 
@@ -17,17 +20,33 @@
 /* Blocks up to here are held without a look at how many bytes are held already. */
 #define DEBUG_HELD_SMALL 2048u
 
-/* Entries of a list that is there for the barrier alone. */
-#define DEBUG_BATCH 32u
-
 /* quarantine.c */
 void hm__debug_evict_all(debug_book *book);
 /* Around anything that gives memory of blocks back to an inner malloc. */
 void hm__debug_evict_enter(debug_book *book);
-void hm__debug_evict_leave(debug_book *book);
+DEBUG_INLINE void hm__debug_evict_leave(debug_book *book)
+{
+    DEBUG_ADD_LAST(book->evicting, -1u);
+}
+/* 1: entered. 0: somebody walks, or barriers are needed; ask hm__debug_evict_enter. */
+DEBUG_INLINE int hm__debug_evict_try(debug_book *book)
+{
+    DEBUG_ADD(book->evicting, 1u);
+    __atomic_signal_fence(__ATOMIC_SEQ_CST);
+    if (DEBUG_RARE(DEBUG_GET(hm__debug.walkers) != 0)) {
+        DEBUG_ADD(book->evicting, -1u);
+        return 0;
+    }
+    return 1;
+}
 /* A block that is FREED, filled and has its epitaph, straight to the inner malloc, unless somebody wrote to it
    since; within enter and leave. */
 void hm__debug_give_back(debug_malloc *m, const debug_held *held);
+/* One of a malloc that only counts, while somebody walks. */
+void hm__debug_give_back_late(debug_malloc *m,
+                              debug_book *book,
+                              void *block,
+                              size_t bytes);
 /* How many bytes a half of the list may take now. */
 int64_t hm__debug_held_most(const debug_book *book);
 /* The half that is being filled is full. */
@@ -36,7 +55,7 @@ void hm__debug_make_room(debug_book *book);
 void hm__debug_hold_any(debug_book *book, const debug_held *held);
 uint64_t hm__debug_held_bytes(const debug_book *book);
 
-/* The block is FREED, filled and has its epitaph; or GONE, where only counting is asked for. */
+/* The block is FREED, filled and has its epitaph. */
 DEBUG_INLINE void hm__debug_hold(
     debug_book *book, void *block, uint8_t *state, size_t bytes, uint64_t epitaph)
 {
@@ -52,17 +71,18 @@ DEBUG_INLINE void hm__debug_hold(
     }
 }
 
-/* The same for a block that is GONE, and of which nothing is told. */
-DEBUG_INLINE void hm__debug_hold_plain(debug_book *book, void *block, size_t bytes)
+/* A block that is GONE, and of which nothing is told, straight to the inner malloc. */
+DEBUG_INLINE void
+hm__debug_give_back_plain(debug_malloc *m, debug_book *book, void *block, size_t bytes)
 {
-    debug_held *at = book->held_next;
-    at->block = block;
-    DEBUG_SET(at->bytes, bytes);
-    book->held_room -= (int64_t)bytes;
-    DEBUG_SET(book->held_next, at + 1);
-    if (DEBUG_RARE(at + 1 == book->held_end) || DEBUG_RARE(book->held_room < 0)) {
-        hm__debug_make_room(book);
+    hm_malloc *inner = m->inner;
+    if (DEBUG_RARE(!hm__debug_evict_try(book))) {
+        hm__debug_give_back_late(m, book, block, bytes);
+        return;
     }
+    HM_LOAD(inner->vtbl)
+        ->free_sized(inner, hm__debug_header(block), hm__debug_whole(bytes, 0, 0));
+    hm__debug_evict_leave(book);
 }
 
 #endif

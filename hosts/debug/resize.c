@@ -13,7 +13,7 @@
 /* What the inner block has room for, and not so much less that it should move to give memory back. */
 static int fits_in_place(debug_malloc *m, const debug_shape *shape, size_t size)
 {
-    const size_t whole = hm__debug_inner_bytes(size, 16, m->edge);
+    const size_t whole = hm__debug_inner_bytes(size, 16, m->edge, m->least);
     const size_t usable = HM_LOAD(m->inner->vtbl)->size_of(m->inner, shape->base);
     return whole <= usable && (whole >= usable / 2 || usable <= 128);
 }
@@ -25,7 +25,7 @@ static void resize_in_place(debug_malloc *m,
                             const debug_shape *shape,
                             size_t size)
 {
-    hm__debug_count_free(account->book, old_tally, shape->bytes, hm__debug_is_shared(m));
+    hm__debug_count_free(account->book, old_tally, shape->bytes);
     if (size > shape->bytes) {
         hm__debug_fill((char *)block + shape->bytes, size - shape->bytes, DEBUG_FRESH,
                        m->fill);
@@ -64,7 +64,7 @@ static void *block_resize(debug_malloc *m,
     void *fresh = hm__debug_block_reserve(m, size, 16, level, 0, &base);
     if (fresh) {
         const size_t kept = size < shape->bytes ? size : shape->bytes;
-        hm__debug_count_free(book, old_tally, shape->bytes, hm__debug_is_shared(m));
+        hm__debug_count_free(book, old_tally, shape->bytes);
         hm__debug_fill((char *)fresh + kept, size - kept, DEBUG_FRESH, m->fill);
         memcpy(fresh, block, kept);
         hm__debug_block_seal(m, &account, fresh, base, size, 16);

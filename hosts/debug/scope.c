@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Stretches of one thread's calls that somebody marked: no allocation here, count it for my caller, no leak.
  *
- * While a thread is in any scope its hm__debug_me is hidden, so that every call of it takes the slow path, which
+ * While a thread is in any scope its hm__debug_me is hidden, so that hm__debug_here is closed and every call of it takes the slow path, which
  * looks here; outside scopes nobody pays. A scope is compared by the addresses of its host and malloc, which
  * are never read: one that outlives them does nothing. */
 #include "finding_internal.h"
@@ -55,6 +55,7 @@ hm_status hm__debug_scope_begin(const debug_host *host,
     me->scopes[me->scope_count++] = (debug_scope){kind, 0, host, only, site};
     hm__debug_scoped = me;
     hm__debug_me = NULL;
+    DEBUG_SET(hm__debug_here.malloc, NULL);
     return HM_OK;
 }
 

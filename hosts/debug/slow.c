@@ -5,8 +5,45 @@
 
 #include "fill_internal.h"
 #include "guarded_internal.h"
+#include "hot_internal.h"
 #include "ignore_internal.h"
 #include "scope_internal.h"
+
+/* Whatever kept the hot path from going on is tried once: who comes back comes for something else. */
+void *hm__debug_alloc_rare(debug_malloc *m, size_t size, hm_level level, hm_site *site)
+{
+    const debug_here *here = &hm__debug_here;
+    const int is_closed =
+        DEBUG_GET(here->malloc) != m || size > (uint64_t)here->book->room;
+    return is_closed && hm__debug_open(m, size)
+               ? hm__debug_usual(m)->debug_alloc(&m->base, size, level, site)
+               : hm__debug_alloc_slow(m, size, 16, level, site, 0);
+}
+
+hm_status hm__debug_free_rare(
+    debug_malloc *m, void *block, size_t size, size_t alignment, hm_site *site)
+{
+    return DEBUG_GET(hm__debug_here.malloc) != m && hm__debug_here_turn(m)
+               ? hm__debug_usual(m)->debug_free(&m->base, block, size, alignment, site)
+               : hm__debug_free_slow(m, block, size, alignment, site, 0);
+}
+
+void *
+hm__debug_alloc_late(debug_malloc *m, debug_header *header, uint64_t low, uint64_t high)
+{
+    const size_t size = hm__debug_low_size(low);
+    void *block = header + 1;
+    if (!hm__debug_state_make(m, header, hm__debug_whole(size, m->edge, m->least))) {
+        hm__debug_count_back(m, hm__debug_low_site(low), size);
+        block = NULL;
+    } else {
+        hm__debug_fill(block, size, DEBUG_FRESH, m->fill);
+        hm__debug_shape_write(block, header, size, 16, low & ~(uint64_t)UINT32_MAX, high);
+        hm__block_map_set(&hm__debug.map, block, DEBUG_LIVE);
+    }
+    hm__debug_step_leave(m);
+    return block;
+}
 
 void *hm__debug_alloc_slow(debug_malloc *m,
                            size_t size,

@@ -8,12 +8,9 @@
 
 debug_book *hm__debug_book_find(debug_malloc *m)
 {
-    if (!hm__debug_is_shared(m)) {
-        return m->book;
-    }
-    debug_thread *me = hm__debug_attach();
-    debug_book *book = me && m->number < me->book_count ? me->books[m->number] : NULL;
-    return book || !me ? book : hm__debug_book_make(m, me);
+    debug_book *book = hm__debug_book_mine(m);
+    debug_thread *me = book ? NULL : hm__debug_attach();
+    return me ? hm__debug_book_make(m, me) : book;
 }
 
 /* The calling thread as it goes into headers. */
@@ -40,13 +37,25 @@ void hm__debug_count_failed(debug_malloc *m)
     __atomic_add_fetch(&m->failed, 1, __ATOMIC_RELAXED);
 }
 
+void hm__debug_count_back(debug_malloc *m, uint32_t site, size_t bytes)
+{
+    debug_book *book = hm__debug_book_find(m);
+    debug_tally *tally = hm__debug_tally(book, site);
+    DEBUG_ADD(tally->blocks, -UINT64_C(1));
+    DEBUG_ADD(tally->bytes, -(uint64_t)bytes);
+    DEBUG_ADD(book->room, (int64_t)bytes);
+    hm__debug_tell_due(book);
+    hm__debug_count_failed(m);
+}
+
 /* Room for more bytes under the limit, counted when the malloc is shared. */
 int hm__debug_limit_take(debug_malloc *m, const debug_book *book, size_t more)
 {
     int fits = m->limit == DEBUG_NO_LIMIT;
     if (!fits) {
-        fits = hm__debug_is_shared(m) ? hm__debug_charge(m, more)
-                                      : (uint64_t)book->live + more <= m->limit;
+        fits = hm__debug_is_shared(m)
+                   ? hm__debug_charge(m, more)
+                   : (uint64_t)hm__debug_book_live(book) + more <= m->limit;
     }
     if (!fits) {
         __atomic_add_fetch(&m->denied, 1, __ATOMIC_RELAXED);
@@ -117,7 +126,7 @@ void *hm__debug_block_reserve(debug_malloc *m,
                               int zeroed,
                               void **base)
 {
-    const size_t whole = hm__debug_inner_bytes(size, alignment, m->edge);
+    const size_t whole = hm__debug_inner_bytes(size, alignment, m->edge, m->least);
     *base = whole ? inner_alloc(m, whole, level, zeroed) : NULL;
     if (!*base) {
         return NULL;
@@ -138,8 +147,7 @@ void hm__debug_block_seal(debug_malloc *m,
                           size_t size,
                           size_t alignment)
 {
-    const uint64_t serial = hm__debug_count_alloc(account->book, account->tally, size,
-                                                  hm__debug_is_shared(m));
+    const uint64_t serial = hm__debug_count_in(account->book, account->tally, size);
     hm__debug_shape_write(block, base, size, alignment,
                           (uint64_t)account->site << 32 | hm__debug_thread_low(),
                           m->high | (serial & DEBUG_SERIAL_MAX) << 16);
@@ -151,7 +159,8 @@ void hm__debug_count_out(debug_malloc *m, uint32_t site, size_t bytes)
     debug_book *book = hm__debug_book_find(m);
     debug_tally *tally = book ? hm__debug_tally_find(book, site) : NULL;
     if (tally) {
-        hm__debug_count_free(book, tally, bytes, hm__debug_is_shared(m));
+        hm__debug_count_free(book, tally, bytes);
+        hm__debug_tell_due(book);
     } else {
         hm__debug_count_free_common(m, site, bytes);
     }

@@ -100,7 +100,7 @@ typedef struct hm_live_tally {
     uint64_t blocks; /**< atomic, as all of these */
     uint64_t bytes;
     uint64_t freed_bytes;
-    uint64_t peak_bytes;
+    uint64_t peak_bytes; /**< as found by frees; bytes - freed_bytes may be more */
     uint64_t freed_blocks;
     uint64_t reserved[3];
 } hm_live_tally;

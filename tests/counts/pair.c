@@ -13,8 +13,9 @@
 #include <string.h>
 
 #define WARM_UP 4096 /* past first uses, and once around every list */
-#define STAYING \
-    100 /* blocks in use meanwhile: an allocator's page that runs empty takes a longer way */
+#define STAYING 200
+/* Blocks in use meanwhile, and half as many free ones among them: allocators take a longer way when a page runs empty, and
+   when it has one free block only. */
 
 static void run_pairs(hm_malloc *m, unsigned long pairs)
 {
@@ -47,9 +48,12 @@ int main(int argc, char **argv)
     for (size_t i = 0; i < STAYING; i++) {
         staying[i] = hm_alloc(m, 64);
     }
+    for (size_t i = 0; i < STAYING; i += 2) {
+        hm_free(m, staying[i]);
+    }
     run_pairs(m, WARM_UP);
     run_pairs(m, strtoul(argv[3], NULL, 10));
-    for (size_t i = 0; i < STAYING; i++) {
+    for (size_t i = 1; i < STAYING; i += 2) {
         hm_free(m, staying[i]);
     }
     hm_malloc_release(m);

@@ -15,7 +15,7 @@ import gdb
 
 STATES = {1: "live", 2: "freed", 3: "gone", 4: "damaged", 5: "moving", 6: "ignored", 7: "guarded", 8: "guarded, freed"}
 LIVE = (1, 6, 7)
-WINDOW_BITS = 5
+WINDOW_BITS = 4
 LEAF_BITS = 24
 LEAF_BYTES = 1 << (LEAF_BITS - WINDOW_BITS)
 LONG = 0xFFFFFFFF
@@ -98,9 +98,8 @@ def blocks(wanted=LIVE):
             if not any(page):
                 continue
             for i, value in enumerate(page):
-                if value and value >> 1 in wanted:
-                    address = base + ((word + i) << WINDOW_BITS) + ((value & 1) << 4)
-                    yield block_at(address, value >> 1, guarded)
+                if value in wanted:
+                    yield block_at(base + ((word + i) << WINDOW_BITS), value, guarded)
         leaf = leaf["next"]
 
 
