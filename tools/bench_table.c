@@ -8,7 +8,7 @@
 
 /* Rows of the second table, in this order; NULL and 0 are any. One pick may find several figures. */
 static const struct pick {
-    const char *title; /* before "what / against"; NULL: the workload */
+    const char *title; /* before "what / against", or all of it */
     const char *program, *workload, *what, *against;
     double x;
 } picks[] = {
@@ -17,7 +17,7 @@ static const struct pick {
     {"churn", "hm_bench", "churn mixed", "mimalloc, one thread, hm_alloc",
      "mimalloc called directly", 0},
     {"churn", "static_bench", "churn mixed", NULL, NULL, 0},
-    {"churn, frees bring sizes", "layer_bench",
+    {"churn, frees bring sizes: cache+mimalloc / mimalloc called directly", "layer_bench",
      "mimalloc, unsynchronised, free with the size", "cache", "direct", 0},
     {"churn", "hm_bench", "churn mixed", "default, hm_alloc", NULL, 0},
     {"churn", "hm_bench", "churn mixed", "UMF, a pool over mimalloc", NULL, 0},
@@ -44,8 +44,8 @@ static const struct pick {
      "mimalloc", NULL, 1e7},
     {"resident with 10^7 live blocks of 32 bytes", "debug_bench", "resident, 64 sites",
      "checked", NULL, 1e7},
-    {"report over 10^7 live blocks", "debug_bench", "report, 64 sites", "checked", NULL,
-     1e7},
+    {"report over 10^7 live blocks of 10^5 sites", "debug_bench", "report, 100000 sites",
+     "checked", NULL, 1e7},
     {"Lua binary trees, wall", "peer_bench", "lua_trees.lua, wall", NULL, NULL, 0},
     {"Lua strings and tables, wall", "peer_bench", "lua_strings.lua, wall", NULL, NULL,
      0},
@@ -76,12 +76,15 @@ static void print_pick(const figure *f, const struct pick *p)
     /* What is no ratio has its unit there. */
     const int is_unit =
         strcmp(f->against, "seconds") == 0 || strcmp(f->against, "bytes a block") == 0;
-    printf("| %s: %s", p->title, f->what);
+    printf("| %s", p->title);
+    if (!strstr(p->title, " / ")) {
+        printf(": %s%s%s", f->what, f->why[0] ? "" : is_unit ? ", " : " / ", f->against);
+    }
+    printf(" | ");
     if (f->why[0]) {
-        printf(" | %s | | |\n", f->why);
+        printf("%s | | |\n", f->why);
         return;
     }
-    printf(is_unit ? ", %s | " : " / %s | ", f->against);
     print_number(f->median);
     printf(" | ");
     if (f->q1 < f->q3) {
