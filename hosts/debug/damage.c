@@ -109,7 +109,8 @@ static int fields_stand(const debug_malloc *m, const void *block, uint64_t *expe
         return 0;
     }
     const uint64_t hash = hm__debug_mix(block, low, high);
-    *expected = hm__debug_sealed(high << DEBUG_SEAL_WIDTH >> DEBUG_SEAL_WIDTH, hash);
+    *expected = hm__debug_sealed(
+        high << DEBUG_SEAL_WIDTH >> DEBUG_SEAL_WIDTH | DEBUG_SEAL_ALWAYS, hash);
     return hm__debug_rear_peek(rear, 0) == hm__debug_rear(hash);
 }
 
