@@ -81,17 +81,25 @@ static void debug__impossible_requests(void **state)
     assert_null(hm_alloc_zeroed(f.m, SIZE_MAX / 2, 3));
     /* Sizes there is no room for are no mistakes; alignments there are none of are. */
     assert_int_equal(fixture_findings(&f), 0);
-    static const size_t alignments[] = {(size_t)1 << 50, 0, 3, 24, SIZE_MAX};
+    static const size_t alignments[] = {(size_t)1 << 50, (size_t)1 << 31, 0, 3, 24,
+                                        SIZE_MAX};
     for (size_t i = 0; i < COUNT(alignments); i++) {
         assert_null(hm_alloc_aligned(f.m, 10, alignments[i]));
     }
     assert_int_equal(fixture_stats(f.m).failed, 4 * COUNT(sizes) + 1 + COUNT(alignments));
-    assert_int_equal(fixture_findings(&f), COUNT(alignments) - 1);
+    hm_request asked = {.size = sizeof(asked), .bytes = 10, .alignment = (size_t)1 << 40};
+    void *block = &asked;
+    assert_int_equal(hm_malloc_request(f.m, &asked, &block), HM_E_INVALID);
+    assert_null(block);
+    assert_int_equal(fixture_findings(&f), COUNT(alignments) + 1);
     fixture_close(&f);
+    assert_non_null(
+        strstr(f.text, "allocation with an alignment above 1 GiB (HM_E_INVALID)"));
+    assert_non_null(strstr(f.text, "said to be   aligned to 1125899906842624"));
     assert_non_null(strstr(f.text, "said to be   aligned to 0"));
     assert_non_null(strstr(
         f.text,
-        "3 more like ERROR #1 allocation with an alignment that is no power of two"));
+        "3 more like ERROR #2 allocation with an alignment that is no power of two"));
 }
 
 static void debug__alignments(void **state)

@@ -78,6 +78,13 @@ hm_status hm__debug_judge_size(debug_malloc *m,
                                size_t alignment,
                                unsigned act,
                                hm_site *site);
+/* No page of any system is larger: who asks for more says something else than he means. */
+#define DEBUG_ALIGNMENT_MAX ((size_t)1 << 30)
+static inline int hm__debug_is_alignment(size_t alignment)
+{
+    return alignment && !(alignment & (alignment - 1)) &&
+           alignment <= DEBUG_ALIGNMENT_MAX;
+}
 void hm__debug_found_alignment(debug_malloc *m, size_t alignment, hm_site *site);
 void hm__debug_found_overlap(debug_malloc *m,
                              uint32_t other_thread,

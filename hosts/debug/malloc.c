@@ -232,7 +232,8 @@ static hm_status request(hm_malloc *self, const hm_request *asked, void **out)
         (asked->alignment & (asked->alignment - 1))) {
         hm__debug_found_alignment(hm__debug_from(self), asked->alignment, asked->site);
     }
-    return status;
+    return status == HM_E_NOMEM && asked->alignment > DEBUG_ALIGNMENT_MAX ? HM_E_INVALID
+                                                                          : status;
 }
 
 #define TABLE(name)                                                                      \

@@ -60,7 +60,7 @@ void *hm__debug_alloc_slow(debug_malloc *m,
     if (site && !id) {
         __atomic_add_fetch(&m->host->dropped.sites, 1, __ATOMIC_RELAXED);
     }
-    const int aligned = alignment && !(alignment & (alignment - 1));
+    const int aligned = hm__debug_is_alignment(alignment);
     if (!aligned) {
         hm__debug_found_alignment(m, alignment, site);
     }

@@ -266,12 +266,15 @@ hm_status hm__debug_judge_size(debug_malloc *m,
 
 void hm__debug_found_alignment(debug_malloc *m, size_t alignment, hm_site *site)
 {
-    debug_finding f = {.status = HM_E_INVALID,
-                       .what = "allocation with an alignment that is no power of two",
-                       .m = m,
-                       .detail = detail_alignment,
-                       .figures = {0, alignment},
-                       .here = hm__debug_place_here("asked here", site)};
+    const int is_power = alignment && !(alignment & (alignment - 1));
+    debug_finding f = {
+        .status = HM_E_INVALID,
+        .what = is_power ? "allocation with an alignment above 1 GiB"
+                         : "allocation with an alignment that is no power of two",
+        .m = m,
+        .detail = detail_alignment,
+        .figures = {0, alignment},
+        .here = hm__debug_place_here("asked here", site)};
     hm__debug_found(&f);
 }
 
