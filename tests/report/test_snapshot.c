@@ -10,7 +10,7 @@
 #include <unistd.h>
 
 #define SITES  100000u
-#define PLACES 1000u /* that frames lie at */
+#define PLACES 1001u /* that frames lie at */
 
 static unsigned finds;
 
@@ -31,32 +31,30 @@ void symbol_done(void)
 {
 }
 
-/* Numbers as the debug host gives them, or far apart. Two frames a stack, of which the first is not one of a file. */
-static void write_many(FILE *to, uint64_t apart)
+/* A stack for each fourth site, of two frames, of which the first is not one of a file. */
+static void write_many(FILE *to)
 {
     fputs("{\"type\":\"snapshot\",\"schema\":1}\n", to);
-    for (uint64_t i = 1; i <= SITES; i++) {
-        fprintf(to,
-                "{\"type\":\"site\",\"id\":%llu,\"file\":\"f.c\",\"line\":%llu,\"live_"
-                "bytes\":%llu}\n",
-                (unsigned long long)(i * apart), (unsigned long long)i,
-                (unsigned long long)(i * 7919 % SITES));
-        fprintf(to,
-                "{\"type\":\"stack\",\"site\":%llu,\"frames\":[\"0x10\",\"/lib/"
-                "many.so+0x%llx\"]}\n",
-                (unsigned long long)(i * apart), (unsigned long long)(i % PLACES + 1));
+    for (unsigned i = 1; i <= SITES; i++) {
+        fprintf(to, "{\"type\":\"site\",\"id\":%u,\"file\":\"f.c\",\"line\":%u}\n", i, i);
+        if (i % 4 == 0) {
+            fprintf(to,
+                    "{\"type\":\"stack\",\"site\":%u,\"frames\":[\"0x10\",\"/lib/"
+                    "many.so+0x%x\"]}\n",
+                    i, i % PLACES + 1);
+        }
     }
-    fputs("{\"type\":\"end\",\"lines\":200001}\n", to);
+    fputs("{\"type\":\"end\",\"lines\":125001}\n", to);
 }
 
-static snapshot read_text(void (*write)(FILE *to, uint64_t apart), uint64_t apart)
+static snapshot read_text(void (*write)(FILE *to))
 {
     char path[] = "/tmp/hm-snapshot-XXXXXX";
     const int fd = mkstemp(path);
     FILE *to = fd >= 0 ? fdopen(fd, "w") : NULL;
     snapshot s;
     assert_non_null(to);
-    write(to, apart);
+    write(to);
     assert_int_equal(fclose(to), 0);
     assert_true(snapshot_read(path, &s));
     unlink(path);
@@ -74,30 +72,36 @@ static size_t longest_run(const site_index *index)
     return longest;
 }
 
-static void snapshot__finds_a_site_in_few_steps(void **state)
+/* Numbers as the debug host gives them, or far apart. */
+static void index__finds_a_row_in_few_steps(void **state)
 {
-    static const uint64_t aparts[] = {1, 4096};
+    static const uint64_t aparts[] = {1, 16, 4096, 1u << 20};
+    site_row *rows = calloc(SITES, sizeof *rows);
+    site_index index;
     (void)state;
+    assert_non_null(rows);
+    assert_true(site_index_make(&index, SITES));
     for (size_t i = 0; i < COUNT(aparts); i++) {
-        snapshot s = read_text(write_many, aparts[i]);
-        assert_int_equal(s.site_count, SITES);
-        assert_int_equal(s.stack_count, SITES);
-        assert_true(longest_run(&s.index) < 64);
-        for (uint64_t k = 1; k <= SITES; k++) {
-            const site_row *row = snapshot_site(&s, k * aparts[i]);
-            assert_non_null(row);
-            assert_int_equal(row->line, k);
+        for (uint64_t k = 0; k < SITES; k++) {
+            rows[k].id = (k + 1) * aparts[i];
         }
-        assert_null(snapshot_site(&s, 0));
-        assert_null(snapshot_site(&s, (SITES + 1) * aparts[i]));
-        snapshot_free(&s);
+        site_index_fill(&index, rows, SITES);
+        assert_true(longest_run(&index) < 64);
+        for (uint64_t k = 0; k < SITES; k++) {
+            assert_ptr_equal(site_index_find(&index, rows, (k + 1) * aparts[i]),
+                             &rows[k]);
+        }
+        assert_null(site_index_find(&index, rows, 0));
+        assert_null(site_index_find(&index, rows, (SITES + 1) * aparts[i]));
     }
+    site_index_free(&index);
+    free(rows);
 }
 
 static void snapshot__looks_each_frame_up_once(void **state)
 {
     (void)state;
-    snapshot s = read_text(write_many, 1);
+    snapshot s = read_text(write_many);
     finds = 0;
     snapshot_symbolize(&s);
     assert_int_equal(finds, PLACES);
@@ -112,16 +116,16 @@ static void snapshot__looks_each_frame_up_once(void **state)
 }
 
 /* Three numbers of one line, one of another; stacks follow theirs. */
-static void write_lines(FILE *to, uint64_t apart)
+static void write_lines(FILE *to)
 {
     fputs("{\"type\":\"snapshot\",\"schema\":1}\n", to);
-    for (uint64_t i = 1; i <= 4; i++) {
-        fprintf(to,
-                "{\"type\":\"site\",\"id\":%llu,\"file\":\"f.c\",\"line\":%u,\"live_"
-                "bytes\":%llu}\n",
-                (unsigned long long)(i * apart), i == 3 ? 7u : 8u, (unsigned long long)i);
-        fprintf(to, "{\"type\":\"stack\",\"site\":%llu,\"frames\":[]}\n",
-                (unsigned long long)(i * apart));
+    for (unsigned i = 1; i <= 4; i++) {
+        fprintf(
+            to,
+            "{\"type\":\"site\",\"id\":%u,\"file\":\"f.c\",\"line\":%u,\"live_bytes\":"
+            "%u}\n",
+            i * 10, i == 3 ? 7u : 8u, i);
+        fprintf(to, "{\"type\":\"stack\",\"site\":%u,\"frames\":[]}\n", i * 10);
     }
     fputs("{\"type\":\"stack\",\"site\":99,\"frames\":[]}\n", to);
 }
@@ -129,7 +133,7 @@ static void write_lines(FILE *to, uint64_t apart)
 static void snapshot__sites_of_one_line_are_one(void **state)
 {
     (void)state;
-    snapshot s = read_text(write_lines, 10);
+    snapshot s = read_text(write_lines);
     snapshot_symbolize(&s);
     assert_int_equal(s.site_count, 2);
     for (size_t i = 0; i < 4; i++) {
@@ -145,21 +149,22 @@ static void snapshot__sites_of_one_line_are_one(void **state)
 }
 
 /* As where files were joined: what holds more stands for the number. */
-static void write_twice(FILE *to, uint64_t apart)
+static void write_twice(FILE *to)
 {
     fputs("{\"type\":\"snapshot\",\"schema\":1}\n", to);
     for (unsigned i = 1; i <= 2; i++) {
-        fprintf(to,
-                "{\"type\":\"site\",\"id\":%llu,\"file\":\"f.c\",\"line\":%u,\"live_"
-                "bytes\":%u}\n",
-                (unsigned long long)apart, i, i);
+        fprintf(
+            to,
+            "{\"type\":\"site\",\"id\":5,\"file\":\"f.c\",\"line\":%u,\"live_bytes\":%u}"
+            "\n",
+            i, i);
     }
 }
 
 static void snapshot__a_number_twice_is_the_first_row(void **state)
 {
     (void)state;
-    snapshot s = read_text(write_twice, 5);
+    snapshot s = read_text(write_twice);
     assert_int_equal(s.site_count, 2);
     assert_int_equal(snapshot_site(&s, 5)->line, 2);
     snapshot_sort(&s, site_by_place);
@@ -180,7 +185,7 @@ static void snapshot__refuses_what_is_none(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(snapshot__finds_a_site_in_few_steps),
+        cmocka_unit_test(index__finds_a_row_in_few_steps),
         cmocka_unit_test(snapshot__looks_each_frame_up_once),
         cmocka_unit_test(snapshot__sites_of_one_line_are_one),
         cmocka_unit_test(snapshot__a_number_twice_is_the_first_row),
