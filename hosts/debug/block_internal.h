@@ -27,6 +27,7 @@
 
 #if defined(__GNUC__)
 #define DEBUG_RARE(condition) __builtin_expect(!!(condition), 0)
+#define DEBUG_PREFETCH(place) __builtin_prefetch(place)
 #ifdef __ELF__
 #define DEBUG_HIDDEN __attribute__((visibility("hidden"))) /* reached without a table */
 #else
@@ -38,6 +39,7 @@
 #define DEBUG_INLINE         static inline __attribute__((always_inline))
 #else
 #define DEBUG_RARE(condition) (condition)
+#define DEBUG_PREFETCH(place) ((void)0)
 #define DEBUG_HIDDEN
 #define DEBUG_UNSYNCHRONISED
 #define DEBUG_COLD

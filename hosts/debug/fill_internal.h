@@ -83,8 +83,8 @@ hm__debug_fill(void *block, size_t bytes, uint64_t byte, const uint32_t mode)
     }
 }
 
-/* 1 when the stale fill of the ends is still all there. */
-DEBUG_INLINE int hm__debug_fill_ends_intact(const void *block, size_t bytes)
+/* 0 when the stale fill of the ends is still all there. */
+DEBUG_INLINE uint64_t hm__debug_fill_ends_changed(const void *block, size_t bytes)
 {
     const uint64_t word = DEBUG_STALE * UINT64_C(0x0101010101010101);
     const debug_pair pair = DEBUG_PAIR(word);
@@ -96,7 +96,7 @@ DEBUG_INLINE int hm__debug_fill_ends_intact(const void *block, size_t bytes)
         const debug_pair seen = DEBUG_DIFFERS(head) | DEBUG_DIFFERS(head + inner) |
                                 DEBUG_DIFFERS(tail - 16 - inner) |
                                 DEBUG_DIFFERS(tail - 16);
-        return (seen[0] | seen[1]) == 0;
+        return seen[0] | seen[1];
     }
     uint64_t first = word, last = word;
     if (bytes >= 8) {
@@ -105,14 +105,14 @@ DEBUG_INLINE int hm__debug_fill_ends_intact(const void *block, size_t bytes)
     } else {
         memcpy(&first, head, bytes);
     }
-    return ((first ^ word) | (last ^ word)) == 0;
+    return (first ^ word) | (last ^ word);
 }
 
-/* 1 when all of the stale fill is there. */
-DEBUG_INLINE int hm__debug_fill_all_intact(const void *block, size_t bytes)
+/* 0 when all of the stale fill is there. */
+DEBUG_INLINE uint64_t hm__debug_fill_all_changed(const void *block, size_t bytes)
 {
     if (bytes < DEBUG_FILL_WHOLE) {
-        return hm__debug_fill_ends_intact(block, bytes);
+        return hm__debug_fill_ends_changed(block, bytes);
     }
     const uint64_t word = DEBUG_STALE * UINT64_C(0x0101010101010101);
     const debug_pair pair = DEBUG_PAIR(word);
@@ -122,14 +122,14 @@ DEBUG_INLINE int hm__debug_fill_all_intact(const void *block, size_t bytes)
         seen |= DEBUG_DIFFERS(at) | DEBUG_DIFFERS(at + 16);
     }
 #undef DEBUG_DIFFERS
-    return (seen[0] | seen[1]) == 0;
+    return seen[0] | seen[1];
 }
 
 DEBUG_INLINE int
 hm__debug_fill_intact(const void *block, size_t bytes, const uint32_t mode)
 {
-    return mode == DEBUG_FILL_ENDS  ? hm__debug_fill_ends_intact(block, bytes)
-           : mode == DEBUG_FILL_ALL ? hm__debug_fill_all_intact(block, bytes)
+    return mode == DEBUG_FILL_ENDS  ? !hm__debug_fill_ends_changed(block, bytes)
+           : mode == DEBUG_FILL_ALL ? !hm__debug_fill_all_changed(block, bytes)
                                     : 1;
 }
 

@@ -150,6 +150,10 @@ DEBUG_INLINE int hm__debug_take(debug_malloc *m,
         return 0;
     }
     const int claims = hm__debug_how_claims(how);
+    if (claims) {
+        /* Loads wait for the locked instruction; this does not, and may be of any address. */
+        DEBUG_PREFETCH(hm__debug_header(block));
+    }
     if (claims ? DEBUG_RARE(!hm__debug_take_state(state, to))
                : DEBUG_RARE(DEBUG_GET(*state) != DEBUG_LIVE)) {
         return 0;
