@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -324,8 +325,11 @@ void *hm__os_file_map(const char *path, size_t bytes)
         return NULL;
     }
     void *pages = MAP_FAILED;
-    /* Storage is taken now: a disk that fills up later would be a fault inside a running program. */
-    const int refused = posix_fallocate(fd, 0, (off_t)bytes);
+    struct rlimit most;
+    /* Storage is taken now: a disk that fills up later would be a fault inside a running program. Past the limit of the process
+       there would be a signal, not an answer. */
+    const int fits = getrlimit(RLIMIT_FSIZE, &most) != 0 || bytes <= most.rlim_cur;
+    const int refused = fits ? posix_fallocate(fd, 0, (off_t)bytes) : EFBIG;
     if (refused) {
         errno = refused;
     } else {

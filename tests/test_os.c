@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -152,6 +153,25 @@ static void os__files_mapped_twice_are_two(void **state)
     unlink(link);
     unlink(path);
     assert_null(hm__os_file_map("/tmp", 4096));
+}
+
+static void os__files_larger_than_the_limit_are_refused(void **state)
+{
+    char path[] = "/tmp/hm-test-os-XXXXXX";
+    struct rlimit kept, small;
+    (void)state;
+    close(mkstemp(path));
+    assert_int_equal(getrlimit(RLIMIT_FSIZE, &kept), 0);
+    small = kept;
+    small.rlim_cur = 4096;
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &small), 0);
+    char *pages = hm__os_file_map(path, 8192); /* and no signal */
+    char *fits = hm__os_file_map(path, 4096);
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &kept), 0);
+    assert_null(pages);
+    assert_non_null(fits);
+    hm__os_pages_unmap(fits, 4096);
+    unlink(path);
 }
 
 static int count_names(void *context, const char *name)
@@ -302,6 +322,7 @@ int main(void)
         cmocka_unit_test(os__files),
         cmocka_unit_test(os__files_are_written_and_mapped),
         cmocka_unit_test(os__files_mapped_twice_are_two),
+        cmocka_unit_test(os__files_larger_than_the_limit_are_refused),
         cmocka_unit_test(os__folders),
         cmocka_unit_test(os__object_path),
         cmocka_unit_test(os__modules),
