@@ -53,6 +53,7 @@ static sweep_work work_at(const struct axis *axis, double x)
         w.size = (size_t)x;
     } else if (axis == &axes[1]) {
         w.threads = (unsigned)x;
+        w.steps *= 8; /* many turns of the scheduler, which is the others' noise */
     } else {
         w.live = (size_t)x;
         w.steps = w.live / 10 > w.steps ? w.live / 10 : w.steps;
