@@ -4,8 +4,8 @@
  *     debug_bench [--quick] [--check] [--processes N] [--repeats N] [--steps N] [PART...]
  *
  * Parts: churn (1000 live blocks of mixed sizes from 64 sites, one thread and two), memory (bytes per block, and how
- * long the questions take over a million and ten millions), scale (many live blocks, many sites; instructions); all of
- * them when none is named.
+ * long the questions take over a million and ten millions), scale (many live blocks, many sites), count (instructions,
+ * with many live blocks); all of them when none is named.
  * In every repeat each mode runs once, forwards or backwards in turn, and its ratio is taken within the repeat.
  * Printed are the median of the ratios and the quartiles; one thread by its own time, two by the wall and by their own.
  * --quick only shows that it runs, --check fails when a bound is missed. */
@@ -187,7 +187,7 @@ int main(int argc, char **argv)
     }
     if (!parts) {
         fprintf(stderr, "usage: debug_bench [--quick] [--check] [--processes N] "
-                        "[--repeats N] [--steps N] [churn|memory|scale...]\n");
+                        "[--repeats N] [--steps N] [churn|memory|scale|count...]\n");
         return 2;
     }
     snprintf(text, sizeof text, "%u processes of %u repeats, %llu steps each",
@@ -205,6 +205,9 @@ int main(int argc, char **argv)
     const scale_plan scale = {plan.repeats, plan.steps, plan.shrink, plan.quick};
     if (has_part(argc, argv, parts, "scale") && !debug_scale(&scale)) {
         return 2;
+    }
+    if (has_part(argc, argv, parts, "count")) {
+        debug_count(&scale);
     }
     return measure_end() && plan.check ? 1 : 0;
 }

@@ -206,12 +206,17 @@ int debug_scale(const scale_plan *plan)
             return 0;
         }
     }
+    return 1;
+}
+
+void debug_count(const scale_plan *plan)
+{
     printf(
-        "\ninstructions a step, and how many times those with the fewest live blocks\n");
+        "\ninstructions a step, of the debug host without mimalloc's, and how many times "
+        "those with the fewest live blocks\n");
     for (size_t mode = plan->is_quick ? 2 : 0; mode < MODES; mode++) {
         if (debug_mode_is_there(mode)) {
             count_mode(plan, mode);
         }
     }
-    return 1;
 }

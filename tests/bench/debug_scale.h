@@ -13,10 +13,13 @@ typedef struct scale_plan {
     int is_quick;  /* counts instructions of one mode only */
 } scale_plan;
 
-/* Churn and its instructions while ever more blocks are live, from few sites and many. 0 when a process failed. */
+/* Churn while ever more blocks are live, from few sites and many. 0 when a process failed. */
 int debug_scale(const scale_plan *plan);
 
-/* What debug_scale runs under callgrind: the program with "--count SPEC LIVE STEPS". Answers its exit status. */
+/* The instructions of a step, while ever more blocks are live. */
+void debug_count(const scale_plan *plan);
+
+/* What debug_count runs under callgrind: the program with "--count SPEC LIVE STEPS". Answers its exit status. */
 int debug_scale_count(const char *spec, size_t live, uint64_t steps);
 
 #endif
