@@ -37,10 +37,6 @@ _Static_assert(sizeof(debug_tally) == 64, "a cache line for a site");
 
 #define DEBUG_GROUP 16u /* tallies made at a time */
 
-/* In debug_process.walkers. */
-#define DEBUG_WALK_ON     1u /* blocks must stay where they are */
-#define DEBUG_WALK_FENCED 2u /* hm__os_barrier_others does not work here */
-
 /* A block held back, with what its header and epitaph say: both may be overwritten meanwhile. */
 typedef struct debug_held {
     void *block;
@@ -55,7 +51,7 @@ typedef struct debug_book {
     debug_tally **groups; /* by site / DEBUG_GROUP; replaced under lock */
     uint32_t group_count;
     uint32_t
-        evicting; /* atomic: not 0 while blocks go back to the inner malloc; see quarantine.c */
+        evicting; /* atomic: not 0 while blocks go back to the inner malloc; see walk_internal.h */
     int64_t room;          /* bytes that may be allocated before the next tell */
     int64_t room_least;    /* since the last tell, as found by frees */
     int64_t told;          /* live bytes at the last tell; see ledger_internal.h */
@@ -243,7 +239,7 @@ typedef struct debug_process {
     hm__block_map map;
     hm_lock lock;     /* guards lists, numbers, and the shape of books */
     hm_lock walking;  /* held by whoever reads headers of blocks not its own */
-    uint32_t walkers; /* atomic: DEBUG_WALK_*; see quarantine.c */
+    uint32_t walkers; /* atomic: DEBUG_WALK_*; see walk_internal.h */
     debug_malloc *
         *mallocs;       /* by number; DEBUG_OWNER_MAX + 1 of them, NULL: free number */
     uint8_t *traits;    /* by number: DEBUG_TRAIT_* */
@@ -270,10 +266,11 @@ uint32_t hm__debug_number_take(debug_malloc *m,
 void hm__debug_number_give(uint32_t number);     /* lock held */
 debug_malloc *
 hm__debug_malloc_of(uint32_t number); /* NULL when there is none (any more) */
-/* Between the two, blocks stay readable: nothing goes back to inner mallocs but by the caller itself. */
+/* walk.c. Between the two, blocks stay readable: nothing goes back to inner mallocs but by the caller itself. */
 void hm__debug_walk_begin(void); /* may be nested */
 void hm__debug_walk_end(void);
 int hm__debug_walk_mine(void); /* the calling thread is between the two */
+
 /* Make m the one this thread's hot path is open for. 0: it may not be. */
 int hm__debug_here_turn(debug_malloc *m);
 void hm__debug_here_forget(const debug_malloc *m); /* every thread's; lock held */
@@ -293,11 +290,13 @@ hm_status hm__debug_malloc_create(hm_host *self,
 void hm__debug_malloc_discard(debug_malloc *m); /* host is going: nothing refers to it */
 void hm__debug_malloc_retain(hm_malloc *self);
 void hm__debug_malloc_release(hm_malloc *self);
+void hm__debug_malloc_flush(debug_malloc *m); /* everything held back, in all books */
+uint64_t hm__debug_live_blocks(const debug_malloc *m);
+
+/* reset.c */
 hm_status hm__debug_malloc_reset(hm_malloc *self);
 void hm__debug_malloc_close(hm_malloc *self);
 void hm__debug_malloc_trim(hm_malloc *self);
-
-void hm__debug_malloc_flush(debug_malloc *m); /* everything held back, in all books */
 
 /* malloc.c: by HM_MALLOC_THREADSAFE */
 extern const hm_malloc_vtbl hm__debug_tables[DEBUG_KINDS][2];

@@ -11,15 +11,17 @@
  * them there was more. */
 #define DEBUG_TELL_BYTES 65536
 
-/* ledger.c. NULL: no memory. */
+/* book.c. NULL: no memory. */
 debug_tally *hm__debug_tally_make(debug_book *book, uint32_t site);
 debug_book *hm__debug_book_make(debug_malloc *m, debug_thread *thread);
 debug_book *hm__debug_book_mine(const debug_malloc *m); /* NULL: not made yet */
+void hm__debug_book_free(debug_book *book); /* lock held; not the common one itself */
+
+/* ledger.c */
 void hm__debug_book_tell(debug_book *book); /* bring the shared figure up to date */
 /* After a tell, if there is not enough room before one. 0: the block is larger than that. */
 int hm__debug_room_make(debug_book *book, size_t bytes);
 void hm__debug_book_fold(debug_book *book); /* into the common book; lock held */
-void hm__debug_book_free(debug_book *book); /* lock held; not the common one itself */
 /* A thread that has no book: counted in the common one. */
 void hm__debug_count_free_common(debug_malloc *m, uint32_t site, size_t bytes);
 

@@ -4,7 +4,6 @@
 #include "debug_internal.h"
 
 #include "annotate_internal.h"
-#include "fill_internal.h"
 #include "finding_internal.h"
 #include "guarded_internal.h"
 #include "ignore_internal.h"
@@ -16,11 +15,6 @@
 
 /* Released objects that are kept so; the oldest go first. */
 #define RELEASED_KEPT 1024u
-
-static int is_shared(const debug_malloc *m)
-{
-    return (m->base.flags & HM_MALLOC_THREADSAFE) != 0;
-}
 
 static void name_copy(char *to, size_t size, const char *name)
 {
@@ -150,7 +144,7 @@ void hm__debug_malloc_flush(debug_malloc *m)
     hm__debug_walk_end();
 }
 
-static uint64_t live_blocks(const debug_malloc *m)
+uint64_t hm__debug_live_blocks(const debug_malloc *m)
 {
     debug_tally sum;
     uint64_t held;
@@ -182,7 +176,7 @@ void hm__debug_malloc_discard(debug_malloc *m)
     }
     hm__debug_walk_begin();
     hm__debug_slots_drop(m->host, m->number);
-    if (live_blocks(m) || m->damaged) {
+    if (hm__debug_live_blocks(m) || m->damaged) {
         hm__block_map_walk(&hm__debug.map, DEBUG_LIVE_STATES | 1u << DEBUG_DAMAGED,
                            forget_one, m);
     }
@@ -256,71 +250,4 @@ void hm__debug_malloc_release(hm_malloc *self)
     if (__atomic_sub_fetch(&m->references, 1, __ATOMIC_ACQ_REL) == 0) {
         malloc_end(m);
     }
-}
-
-static int reset_one(void *context, void *block, unsigned state)
-{
-    debug_malloc *m = context;
-    debug_facts facts;
-    debug_shape shape;
-    (void)state;
-    hm__debug_facts_read(block, DEBUG_LIVE, &facts);
-    if (!facts.intact || facts.number != m->number) {
-        return 0;
-    }
-    hm__debug_count_free_common(m, facts.site_id, facts.bytes);
-    if (m->limit != DEBUG_NO_LIMIT && is_shared(m)) {
-        hm__debug_uncharge(m, facts.bytes);
-    }
-    if (hm__debug_is_damaged(block)) {
-        hm__debug_judge_damage(m, block, DEBUG_ACT_CHECK, NULL);
-        hm__block_map_set(&hm__debug.map, block, DEBUG_DAMAGED);
-        __atomic_add_fetch(&m->damaged, 1, __ATOMIC_RELAXED);
-        return 0;
-    }
-    if (hm__debug_slot_forget(block)) {
-        return 0;
-    }
-    if (m->host->annotates) {
-        hm__debug_annotate_reveal(m, block, facts.bytes);
-    }
-    hm__debug_heaptrack_gone(m, block);
-    hm__debug_shape_read(block, &shape);
-    hm__block_map_set(&hm__debug.map, block, DEBUG_GONE);
-    HM_LOAD(m->inner->vtbl)
-        ->free_sized(
-            m->inner, shape.base,
-            hm__debug_inner_bytes(shape.bytes, shape.alignment, m->edge, m->least));
-    return 0;
-}
-
-hm_status hm__debug_malloc_reset(hm_malloc *self)
-{
-    debug_malloc *m = hm__debug_from(self);
-    hm__debug_walk_begin();
-    hm__debug_malloc_flush(m);
-    if (live_blocks(m)) {
-        hm__block_map_walk(&hm__debug.map, DEBUG_LIVE_STATES, reset_one, m);
-    }
-    hm__debug_walk_end();
-    return HM_OK;
-}
-
-/* Other threads' books are theirs: they empty them as they go on, or exit. */
-void hm__debug_malloc_trim(hm_malloc *self)
-{
-    debug_malloc *m = hm__debug_from(self);
-    debug_book *book = hm__debug_book_mine(m);
-    if (book) {
-        hm__debug_evict_all(book);
-    }
-    if (m->inner) {
-        HM_LOAD(m->inner->vtbl)->trim(m->inner);
-    }
-}
-
-void hm__debug_malloc_close(hm_malloc *self)
-{
-    hm__debug_malloc_trim(self);
-    hm__debug.core->malloc_basics->close(self);
 }

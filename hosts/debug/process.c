@@ -2,7 +2,6 @@
 /* What all debug hosts of a process share: the block map, numbers of mallocs, threads, and fork. */
 #include "debug_internal.h"
 
-#include "annotate_internal.h"
 #include "files_internal.h"
 #include "guarded_internal.h"
 #include "ledger_internal.h"
@@ -12,24 +11,17 @@
 #include "references_internal.h"
 #include "scope_internal.h"
 #include "stacks_internal.h"
-#include "tell_internal.h"
+#include "walk_internal.h"
 
 debug_process hm__debug;
 _Thread_local debug_here hm__debug_here;
 _Thread_local debug_thread *hm__debug_me;
 _Thread_local debug_thread *hm__debug_scoped;
 
-static _Thread_local uint32_t walk_depth;
-
-int hm__debug_walk_mine(void)
-{
-    return walk_depth != 0;
-}
-
 static void fork_prepare(void *context)
 {
     (void)context;
-    if (!walk_depth) {
+    if (!hm__debug_walk_mine()) {
         hm__debug.core->lock(&hm__debug.walking);
     }
     hm__debug.core->lock(&hm__debug.lock);
@@ -41,17 +33,9 @@ static void fork_parent(void *context)
     (void)context;
     hm__debug_stacks_let_go();
     hm__debug.core->unlock(&hm__debug.lock);
-    if (!walk_depth) {
+    if (!hm__debug_walk_mine()) {
         hm__debug.core->unlock(&hm__debug.walking);
     }
-}
-
-/* The calling thread is the one that gives blocks of this book back. */
-static int is_mine(const debug_book *book)
-{
-    const debug_thread *me = hm__debug_self();
-    return me &&
-           (book->thread ? book->thread == me : DEBUG_GET(book->owner->inside) == me->id);
 }
 
 /* Only the forking thread goes on. Another may have been in the middle of giving blocks back: they are not
@@ -67,7 +51,7 @@ static void fork_child(void *context)
         hm__debug_files_child(host);
         for (debug_malloc *m = host->mallocs; m; m = m->next) {
             for (debug_book *book = m->books; book; book = book->next) {
-                if (book->evicting && !is_mine(book)) {
+                if (book->evicting && !hm__debug_evicts_here(book)) {
                     book->held_older = 0;
                     book->held_next = book->held_end - book->held_half;
                     book->held_room = 0;
@@ -82,7 +66,7 @@ static void fork_child(void *context)
     hm__debug_stacks_child();
     hm__debug_references_child();
     hm__debug.lock.word = 0;
-    hm__debug.walking.word = walk_depth != 0;
+    hm__debug.walking.word = hm__debug_walk_mine() != 0;
 }
 
 static hm_fork_hooks fork_hooks = {.size = sizeof(hm_fork_hooks),
@@ -247,55 +231,4 @@ void hm__debug_number_give(uint32_t number)
 debug_malloc *hm__debug_malloc_of(uint32_t number)
 {
     return __atomic_load_n(&hm__debug.mallocs[number], __ATOMIC_ACQUIRE);
-}
-
-/* From here on no thread gives blocks back that does not know of the walk: who looked before this has said so, and who
-   looks later sees it. */
-static void announce_walk(void)
-{
-    const uint32_t before =
-        __atomic_fetch_or(&hm__debug.walkers, DEBUG_WALK_ON, __ATOMIC_SEQ_CST);
-    if (!(before & DEBUG_WALK_FENCED) && !hm__os_barrier_others()) {
-        /* A sandbox has taken the call away. No processor keeps a store to itself for so long. */
-        __atomic_fetch_or(&hm__debug.walkers, DEBUG_WALK_FENCED, __ATOMIC_SEQ_CST);
-        hm__os_sleep_ns(1000000);
-    }
-}
-
-static void wait_for_evictions(void)
-{
-    hm__debug.core->lock(&hm__debug.lock);
-    for (debug_host *host = hm__debug.hosts; host; host = host->next) {
-        for (debug_malloc *m = host->mallocs; m; m = m->next) {
-            for (debug_book *book = m->books; book; book = book->next) {
-                while (__atomic_load_n(&book->evicting, __ATOMIC_SEQ_CST) &&
-                       !is_mine(book)) {
-                    hm__os_sleep_ns(1000);
-                }
-            }
-        }
-    }
-    hm__debug.core->unlock(&hm__debug.lock);
-}
-
-void hm__debug_walk_begin(void)
-{
-    if (walk_depth++) {
-        return;
-    }
-    hm__debug_annotate_begin();
-    hm__debug.core->lock(&hm__debug.walking);
-    announce_walk();
-    wait_for_evictions();
-}
-
-void hm__debug_walk_end(void)
-{
-    if (--walk_depth) {
-        return;
-    }
-    __atomic_fetch_and(&hm__debug.walkers, ~DEBUG_WALK_ON, __ATOMIC_SEQ_CST);
-    hm__debug.core->unlock(&hm__debug.walking);
-    hm__debug_annotate_end();
-    hm__debug_tell_waiting();
 }

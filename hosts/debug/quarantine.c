@@ -8,25 +8,6 @@
 #include "ledger_internal.h"
 #include "tell_internal.h"
 
-void hm__debug_evict_enter(debug_book *book)
-{
-    if (hm__debug_evict_try(book)) {
-        return;
-    }
-    /* More than 0 inside another eviction of this thread, which gets no further while this one waits. */
-    const uint32_t before = book->evicting;
-    for (;;) {
-        __atomic_exchange_n(&book->evicting, before + 1, __ATOMIC_SEQ_CST);
-        if (!(__atomic_load_n(&hm__debug.walkers, __ATOMIC_SEQ_CST) & DEBUG_WALK_ON) ||
-            hm__debug_walk_mine()) {
-            return;
-        }
-        __atomic_store_n(&book->evicting, 0, __ATOMIC_SEQ_CST);
-        hm__debug.core->lock(&hm__debug.walking);
-        hm__debug.core->unlock(&hm__debug.walking);
-    }
-}
-
 static DEBUG_COLD void withdraw(debug_malloc *m, const debug_held *held)
 {
     __atomic_store_n(held->state, DEBUG_DAMAGED, __ATOMIC_RELEASE);

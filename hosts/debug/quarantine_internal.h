@@ -4,15 +4,11 @@
  *
  * They wait in two halves: one is filled while the other, older one stands; when it is full the older one goes
  * back as a whole. A malloc that only counts (mode=stats) holds nothing back.
- *
- * Whoever gives blocks back says so first (evicting) and then looks for walkers, who read headers of blocks not their own. No
- * barrier is between the two: a walker makes all other threads pass one (hm__os_barrier_others) after it has said that it
- * walks, then waits for those that had said so before. Where the system has no such call, walkers is never 0, and
- * everybody takes the way with a barrier. */
+ */
 #ifndef HM_DEBUG_QUARANTINE_INTERNAL_H
 #define HM_DEBUG_QUARANTINE_INTERNAL_H
 
-#include "debug_internal.h"
+#include "walk_internal.h"
 
 /* In debug_held.bytes: the block has an origin. */
 #define DEBUG_HELD_LONG ((size_t)1 << (sizeof(size_t) * 8 - 1))
@@ -22,23 +18,6 @@
 
 /* quarantine.c */
 void hm__debug_evict_all(debug_book *book);
-/* Around anything that gives memory of blocks back to an inner malloc. */
-void hm__debug_evict_enter(debug_book *book);
-DEBUG_INLINE void hm__debug_evict_leave(debug_book *book)
-{
-    DEBUG_ADD_LAST(book->evicting, -1u);
-}
-/* 1: entered. 0: somebody walks, or barriers are needed; ask hm__debug_evict_enter. */
-DEBUG_INLINE int hm__debug_evict_try(debug_book *book)
-{
-    DEBUG_ADD(book->evicting, 1u);
-    __atomic_signal_fence(__ATOMIC_SEQ_CST);
-    if (DEBUG_RARE(DEBUG_GET(hm__debug.walkers) != 0)) {
-        DEBUG_ADD(book->evicting, -1u);
-        return 0;
-    }
-    return 1;
-}
 /* A block that is FREED, filled and has its epitaph, straight to the inner malloc, unless somebody wrote to it
    since; within enter and leave. */
 void hm__debug_give_back(debug_malloc *m, const debug_held *held);
