@@ -124,11 +124,54 @@ static void debug_walk__in_a_child_of_fork(void **state)
     }
 }
 
+static pthread_key_t late;
+
+static void free_late(void *block)
+{
+    hm_malloc *m = *(hm_malloc **)block;
+    assert_int_equal(hm_free(m, block), HM_OK);
+}
+
+static void *leave_one(void *context)
+{
+    hm_malloc *m = context;
+    hm_malloc **block = hm_alloc(m, 100);
+    *block = m;
+    pthread_setspecific(late, block);
+    /* In most modes held back until the thread exits. */
+    assert_int_equal(hm_free(m, hm_alloc(m, 100)), HM_OK);
+    return NULL;
+}
+
+/* What is freed after a thread's books are gone is counted all the same. */
+static void debug_walk__destructors_free_after_the_books_are_gone(void **state)
+{
+    static const char *const specs[] = {"", ",mode=stats", ",mode=full+default"};
+    (void)state;
+    assert_int_equal(pthread_key_create(&late, free_late), 0);
+    for (size_t k = 0; k < COUNT(specs); k++) {
+        debug_fixture f;
+        fixture_open(&f, specs[k], HM_MALLOC_THREADSAFE);
+        for (int i = 0; i < 3; i++) {
+            pthread_t thread;
+            assert_int_equal(pthread_create(&thread, NULL, leave_one, f.m), 0);
+            pthread_join(thread, NULL);
+        }
+        const hm_stats s = fixture_stats(f.m);
+        assert_int_equal(s.total_blocks, 6);
+        assert_int_equal(s.live_blocks, 0);
+        fixture_close(&f);
+        assert_string_equal(f.text, "");
+    }
+    pthread_key_delete(late);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(debug_walk__beside_threads_that_free),
         cmocka_unit_test(debug_walk__in_a_child_of_fork),
+        cmocka_unit_test(debug_walk__destructors_free_after_the_books_are_gone),
     };
     /* Left alone, libc raises the threshold with the first such block that is freed. */
     mallopt(M_MMAP_THRESHOLD, 65536);

@@ -90,7 +90,7 @@ struct debug_thread {
     debug_scope *scopes; /* scope.c's; innermost last */
     uint32_t scope_count;
     uint32_t scope_room;
-    /* stacks.c's: */
+    /* stacks_capture.c's: */
     uintptr_t stack_high; /* 0: not asked for yet */
     uint64_t random;
     int64_t sample_left; /* bytes until the next in the sample; 0: not drawn yet */

@@ -80,7 +80,6 @@ static hm_fork_hooks fork_hooks = {.size = sizeof(hm_fork_hooks),
 static void thread_exit(void *value)
 {
     debug_thread *me = value;
-    DEBUG_SET(hm__debug_here.malloc, NULL);
     hm__debug_walk_begin();
     for (uint32_t i = 0; i < me->book_count; i++) {
         if (me->books[i]) {
@@ -104,6 +103,7 @@ static void thread_exit(void *value)
     *place = me->next;
     hm__debug.core->unlock(&hm__debug.lock);
     hm__debug_me = NULL;
+    DEBUG_SET(hm__debug_here.malloc, NULL); /* what came by before had a book still */
     hm__debug_scopes_free(me);
     hm__debug_walk_end(); /* may tell, and what is told may come back as a new thread */
     hm__debug.core->memory_free(me->books, me->book_count * sizeof(debug_book *));
