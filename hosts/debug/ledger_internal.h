@@ -96,10 +96,11 @@ DEBUG_INLINE void hm__debug_count_free(debug_book *book, debug_tally *tally, siz
     DEBUG_SET(book->room, before + (int64_t)bytes);
 }
 
-/* After one of these, soon. */
+/* After one of these, before the next allocation: what there is room for goes by the hot path. Less than none is what an inner malloc
+   leaves that came back for more in the middle of a realloc. */
 DEBUG_INLINE void hm__debug_tell_due(debug_book *book)
 {
-    if (DEBUG_RARE(book->room > 2 * DEBUG_TELL_BYTES)) {
+    if (DEBUG_RARE((uint64_t)book->room > 2 * DEBUG_TELL_BYTES)) {
         hm__debug_book_tell(book);
     }
 }

@@ -75,11 +75,16 @@ static hm_fork_hooks fork_hooks = {.size = sizeof(hm_fork_hooks),
                                    .parent = fork_parent,
                                    .child = fork_child};
 
+/* thread_exit was there, and may not come again: the system calls destructors a few times and no more. */
+static _Thread_local uint32_t is_over;
+
 /* The thread's books are emptied and added to the common ones. A destructor that runs later may still free:
-   it makes a new debug_thread, which is let go the same way. */
+   it makes a new debug_thread, which is let go the same way if the system calls once more. Nobody may look at the words of
+   a thread that it does not call for, so such a one stays off the hot path. */
 static void thread_exit(void *value)
 {
     debug_thread *me = value;
+    is_over = 1;
     hm__debug_walk_begin();
     for (uint32_t i = 0; i < me->book_count; i++) {
         if (me->books[i]) {
@@ -131,7 +136,7 @@ debug_thread *hm__debug_attach(void)
     me->next = hm__debug.threads;
     hm__debug.threads = me;
     core->unlock(&hm__debug.lock);
-    me->here = &hm__debug_here;
+    me->here = is_over ? NULL : &hm__debug_here;
     hm__debug_here.id = me->id;
     hm__debug_here.low = me->low;
     hm__debug_me = me;
@@ -142,7 +147,7 @@ debug_thread *hm__debug_attach(void)
 int hm__debug_here_turn(debug_malloc *m)
 {
     debug_book *book = hm__debug_book_mine(m);
-    if (!hm__debug_me || m->limit != DEBUG_NO_LIMIT || !book) {
+    if (!hm__debug_me || !hm__debug_me->here || m->limit != DEBUG_NO_LIMIT || !book) {
         return 0;
     }
     hm__debug_here.book = book;

@@ -31,6 +31,7 @@ static void resize_in_place(debug_malloc *m,
                        m->fill);
     }
     hm__debug_block_seal(m, account, block, shape->base, size, 16);
+    hm__debug_tell_due(account->book);
 }
 
 /* The block is claimed, and intact but for its rear guard perhaps. NULL: no memory; the block is as before. */
@@ -68,6 +69,7 @@ static void *block_resize(debug_malloc *m,
         hm__debug_fill((char *)fresh + kept, size - kept, DEBUG_FRESH, m->fill);
         memcpy(fresh, block, kept);
         hm__debug_block_seal(m, &account, fresh, base, size, 16);
+        hm__debug_tell_due(book);
         hm__block_map_set(&hm__debug.map, block,
                           m->kind == DEBUG_KIND_STATS ? DEBUG_GONE : DEBUG_FREED);
         hm__debug_block_retire(m, block, shape, id);

@@ -1,0 +1,193 @@
+/* SPDX-License-Identifier: MIT */
+/* What comes to a debug host from where nobody expects it: from the inner host in the middle of a call, from destructors of a thread
+ * that is nearly over, and after blocks of sizes that few programs have. */
+#include "debug_fixture.h"
+
+#include <pthread.h>
+
+#include "slots_internal.h"
+
+#define ROUNDS 4 /* of destructors, as the system says at least */
+
+/* An inner host that calls back. */
+static void (*on_alloc)(void);
+static void (*on_free)(void);
+
+static void call_back(void (**place)(void))
+{
+    void (*const back)(void) = *place;
+    if (back) {
+        *place = NULL; /* not from inside itself */
+        back();
+        *place = back;
+    }
+}
+
+static void *hooked_alloc(void *context, size_t bytes)
+{
+    (void)context;
+    call_back(&on_alloc);
+    return (malloc)(bytes);
+}
+
+static void hooked_release(void *context, void *block, size_t bytes)
+{
+    (void)context;
+    (void)bytes;
+    call_back(&on_free);
+    (free)(block);
+}
+
+static hm_status
+hooked_open(const hm_option_values *values, hm_host *inner, hm_host **out, hm_error *err)
+{
+    static const hm_allocator allocator = {.size = sizeof(hm_allocator),
+                                           .alloc = hooked_alloc,
+                                           .release = hooked_release,
+                                           .flags = HM_ALLOCATOR_THREADSAFE};
+    (void)values;
+    (void)inner;
+    return hm__wrap_host(&allocator, "hooked", out, err);
+}
+
+static const hm_host_info hooked = {.size = sizeof(hooked),
+                                    .abi = HM_ABI,
+                                    .kind = HM_KIND_HOST,
+                                    .name = "hooked",
+                                    .summary = "calls back",
+                                    .version = "1",
+                                    .open = hooked_open};
+
+/* One line for all, so that the last block comes by the hot path. */
+static void *alloc_here(hm_malloc *m, size_t bytes)
+{
+    return hm_alloc(m, bytes);
+}
+
+/* What a large block leaves as room is not for blocks whose size a header's field does not hold. */
+static void debug_inside__after_a_large_block_shrinks(void **state)
+{
+    static const char *const specs[] = {",mode=stats+default", "+default"};
+    const size_t large = ((size_t)1 << 32) + 4096;
+    (void)state;
+    for (size_t k = 0; k < 2 * COUNT(specs); k++) {
+        debug_fixture f;
+        hm_block shown = {.size = sizeof(shown)};
+        fixture_open(&f, specs[k / 2], k % 2 ? HM_MALLOC_THREADSAFE : 0);
+        assert_int_equal(hm_free(f.m, alloc_here(f.m, 100)), HM_OK);
+        void *block = hm_realloc(f.m, alloc_here(f.m, large), 10);
+        void *next = alloc_here(f.m, large);
+        assert_non_null(next);
+        assert_int_equal(hm_describe(f.m, next, &shown), HM_OK);
+        assert_int_equal(shown.requested, large);
+        assert_int_equal(hm_free_sized(f.m, next, large), HM_OK);
+        assert_int_equal(hm_free(f.m, block), HM_OK);
+        assert_int_equal(fixture_stats(f.m).live_bytes, 0);
+        assert_int_equal(fixture_stats(f.m).peak_bytes, large + 10);
+        fixture_close(&f);
+    }
+}
+
+static hm_malloc *mine, *other;
+
+static void use_other(void)
+{
+    for (int i = 0; i < 4; i++) {
+        assert_int_equal(hm_free(other, alloc_here(other, 40)), HM_OK);
+    }
+}
+
+static void *leave_blocks_held(void *key)
+{
+    use_other();
+    assert_int_equal(hm_free(mine, alloc_here(mine, 10)), HM_OK);
+    pthread_setspecific(*(pthread_key_t *)key, key);
+    return NULL;
+}
+
+static void use_other_late(void *value)
+{
+    (void)value;
+    on_free = NULL;
+    use_other();
+}
+
+/* What is held back goes to an inner host that uses another malloc: the books of that one are gone as well then. */
+static void debug_inside__a_thread_ends_below(void **state)
+{
+    debug_fixture f, g;
+    pthread_t thread;
+    pthread_key_t key;
+    (void)state;
+    fixture_open(&f, "+hooked", HM_MALLOC_THREADSAFE);
+    fixture_open(&g, "+default", HM_MALLOC_THREADSAFE);
+    mine = f.m;
+    other = g.m;
+    assert_int_equal(pthread_key_create(&key, use_other_late), 0);
+    on_free = use_other;
+    assert_int_equal(pthread_create(&thread, NULL, leave_blocks_held, &key), 0);
+    pthread_join(thread, NULL);
+    on_free = NULL;
+    pthread_key_delete(key);
+    assert_int_equal(fixture_stats(other).total_blocks, 12);
+    assert_int_equal(fixture_stats(other).live_blocks, 0);
+    fixture_close(&f);
+    fixture_close(&g);
+    assert_string_equal(f.text, "");
+    assert_string_equal(g.text, "");
+}
+
+static pthread_key_t again;
+static uint32_t laps;
+
+static void allocate_again(void *value)
+{
+    assert_int_equal(hm_free(mine, alloc_here(mine, 32)), HM_OK);
+    if (++laps < ROUNDS) {
+        pthread_setspecific(again, value);
+    }
+}
+
+static void *set_again(void *context)
+{
+    assert_int_equal(hm_free(mine, alloc_here(mine, 10)), HM_OK);
+    pthread_setspecific(again, context);
+    return NULL;
+}
+
+/* In the last round of destructors nobody hears of the end of the thread any more, whose stack and words are unmapped then. */
+static void debug_inside__after_the_last_destructor(void **state)
+{
+    debug_fixture f;
+    pthread_t thread;
+    pthread_attr_t attributes;
+    (void)state;
+    fixture_open(&f, "+default", HM_MALLOC_THREADSAFE);
+    mine = f.m;
+    laps = 0;
+    assert_int_equal(pthread_key_create(&again, allocate_again), 0);
+    pthread_attr_init(&attributes);
+    /* More than libc keeps for the next thread. */
+    pthread_attr_setstacksize(&attributes, (size_t)64 << 20);
+    assert_int_equal(pthread_create(&thread, &attributes, set_again, &laps), 0);
+    pthread_join(thread, NULL);
+    pthread_attr_destroy(&attributes);
+    pthread_key_delete(again);
+    assert_int_equal(laps, ROUNDS);
+    assert_int_equal(fixture_stats(mine).total_blocks, 1 + laps);
+    fixture_close(&f);
+    assert_string_equal(f.text, "");
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(debug_inside__after_a_large_block_shrinks),
+        cmocka_unit_test(debug_inside__a_thread_ends_below),
+        cmocka_unit_test(debug_inside__after_the_last_destructor),
+    };
+    if (hm_registry_add(&hooked, NULL) != HM_OK) {
+        return 1;
+    }
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
