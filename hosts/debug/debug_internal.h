@@ -81,7 +81,7 @@ typedef struct debug_here {
 } debug_here;
 
 struct debug_thread {
-    debug_here *here;   /* NULL: the thread was a parent's */
+    debug_here *here;   /* NULL: the thread was a parent's, or is nearly over */
     debug_book **books; /* by number of malloc; replaced under lock */
     uint32_t book_count;
     uint32_t id;  /* as the core counts threads */

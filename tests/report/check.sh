@@ -166,6 +166,7 @@ import jsonschema
 schema = json.load(open(sys.argv[1]))
 for line in json.load(open(sys.argv[2]))["lines"]:
     jsonschema.validate(line, schema)
+    assert line.get("peak_bytes", 0) >= line.get("live_bytes", 0), line
 PYTHON
 code 0 "$hostmalloc" diff "$work/a.live" "$work/killed.live"
 head -c 5000 "$work/a.live" >"$work/cut.live"
