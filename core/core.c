@@ -33,6 +33,11 @@ static hm_status thread_set(uint32_t key, void *value)
     return hm__os_key_set(key, value) ? HM_OK : HM_E_NOMEM;
 }
 
+static void write_text(int fd, const char *text, size_t bytes)
+{
+    hm__os_write(fd, text, bytes);
+}
+
 const hm_core hm__core = {
     .size = sizeof(hm_core),
     .abi = HM_ABI,
@@ -62,7 +67,7 @@ const hm_core hm__core = {
     .at_fork = hm__at_fork,
     .now_ns = hm__os_now_ns,
     .random = hm__os_random,
-    .write = hm__os_write,
+    .write = write_text,
 
     .file_create = hm__os_file_create,
     .file_close = hm__os_file_close,

@@ -46,9 +46,9 @@ int hm__os_is_mapped(
 /* Time, entropy, output. */
 uint64_t hm__os_now_ns(void);
 size_t hm__os_random(void *bytes, size_t count);
-void hm__os_write(int fd,
-                  const char *text,
-                  size_t bytes); /* retries short writes and interruptions; keeps errno */
+/* Retries short writes and interruptions; keeps errno. A limit of sizes and a pipe that nobody reads end the write, not the process.
+   0, or the number of the error that kept the rest from being written. */
+int hm__os_write(int fd, const char *text, size_t bytes);
 int hm__os_error(void);          /* errno or GetLastError() of this thread */
 _Noreturn void hm__os_abort(void);
 

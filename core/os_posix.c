@@ -109,21 +109,60 @@ uint64_t hm__os_now_ns(void)
     return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
 }
 
-void hm__os_write(int fd, const char *text, size_t bytes)
+/* A write past the limit of sizes, or to a pipe that nobody reads, raises a signal that ends the process: what we write for ourselves
+   must not. The system raises it in the thread that writes. */
+typedef struct write_signals {
+    sigset_t ours;
+    sigset_t blocked; /* as it was */
+    sigset_t pending; /* likewise */
+} write_signals;
+
+static void signals_hold(write_signals *s)
+{
+    sigemptyset(&s->ours);
+    sigaddset(&s->ours, SIGPIPE);
+    sigaddset(&s->ours, SIGXFSZ);
+    pthread_sigmask(SIG_BLOCK, &s->ours, &s->blocked);
+    sigpending(&s->pending);
+}
+
+static void signals_drop(const write_signals *s, int error)
+{
+    const int number = error == EPIPE ? SIGPIPE : SIGXFSZ;
+    sigset_t now, one;
+    sigemptyset(&one);
+    sigaddset(&one, number);
+    if ((error == EPIPE || error == EFBIG) && !sigismember(&s->pending, number) &&
+        sigpending(&now) == 0 && sigismember(&now, number)) {
+        int taken;
+        sigwait(&one, &taken);
+    }
+    pthread_sigmask(SIG_SETMASK, &s->blocked, NULL);
+}
+
+int hm__os_write(int fd, const char *text, size_t bytes)
 {
     const int kept = errno;
-    while (bytes > 0) {
+    int error = 0;
+    write_signals signals;
+    signals_hold(&signals);
+    while (bytes > 0 && !error) {
         const ssize_t written = write(fd, text, bytes);
         if (written > 0) {
             text += written;
             bytes -= (size_t)written;
-        } else if (written == 0 || (errno != EINTR && errno != EAGAIN)) {
-            break; /* a full disk or a closed descriptor: the report is lost, the program is not */
+        } else if (written == 0) {
+            error = EIO;
         } else if (errno == EAGAIN) {
             hm__os_sleep_ns(1000000);
+        } else if (errno != EINTR) {
+            /* A full disk or a closed descriptor: the report is lost, the program is not. */
+            error = errno;
         }
     }
+    signals_drop(&signals, error);
     errno = kept;
+    return error;
 }
 
 int hm__os_error(void)

@@ -14,21 +14,25 @@
 
 #define WRITE_MOST 0x40000000u /* bytes in one call */
 
-void hm__os_write(int fd, const char *text, size_t bytes)
+int hm__os_write(int fd, const char *text, size_t bytes)
 {
     const int kept = errno;
-    const DWORD error = GetLastError();
-    while (bytes > 0) {
+    const DWORD last = GetLastError();
+    int error = 0;
+    while (bytes > 0 && !error) {
         const int written =
             _write(fd, text, bytes < WRITE_MOST ? (unsigned)bytes : WRITE_MOST);
-        if (written <= 0) {
-            break; /* a full disk or a closed descriptor: the report is lost, the program is not */
+        if (written > 0) {
+            text += written;
+            bytes -= (size_t)written;
+        } else {
+            /* A full disk or a closed descriptor: the report is lost, the program is not. */
+            error = written < 0 ? errno : ENOSPC;
         }
-        text += written;
-        bytes -= (size_t)written;
     }
-    SetLastError(error);
+    SetLastError(last);
     errno = kept;
+    return error;
 }
 
 /* A program is not given other rights than those of whoever starts it. */

@@ -67,16 +67,93 @@ static void os__barrier_on_others(void **state)
     assert_int_equal(errno, 77);
 }
 
-static void os__write_survives_a_closed_descriptor(void **state)
+static void os__write_says_what_kept_it(void **state)
 {
     (void)state;
     errno = 77;
-    hm__os_write(-1, "x", 1);
+    assert_int_equal(hm__os_write(-1, "x", 1), EBADF);
+    assert_int_equal(hm__os_write(-1, "", 0), 0);
     assert_int_equal(errno, 77);
     const int full = open("/dev/full", O_WRONLY);
-    hm__os_write(full, "x", 1);
+    assert_int_equal(hm__os_write(full, "x", 1), ENOSPC);
     close(full);
+    const int null = open("/dev/null", O_WRONLY);
+    errno = 77;
+    assert_int_equal(hm__os_write(null, "x", 1), 0);
     assert_int_equal(errno, 77);
+    close(null);
+}
+
+/* What ends as a process of its own would, but for the write: 0 when the write answered as it should and left nothing behind. */
+static int refused_write(int number, int is_blocked)
+{
+    char path[] = "/tmp/hm-test-os-XXXXXX";
+    int ends[2], fd;
+    sigset_t set, now;
+    sigemptyset(&set);
+    sigaddset(&set, number);
+    sigprocmask(is_blocked ? SIG_BLOCK : SIG_UNBLOCK, &set, NULL);
+    if (number == SIGPIPE) {
+        if (pipe(ends) != 0) {
+            return 1;
+        }
+        close(ends[0]);
+        fd = ends[1];
+    } else {
+        const struct rlimit small = {6, 6};
+        fd = mkstemp(path);
+        unlink(path);
+        if (setrlimit(RLIMIT_FSIZE, &small) != 0) {
+            return 2;
+        }
+    }
+    errno = 77;
+    if (hm__os_write(fd, "0123456789", 10) != (number == SIGPIPE ? EPIPE : EFBIG) ||
+        errno != 77) {
+        return 3;
+    }
+    sigpending(&now);
+    if (sigismember(&now, number) || lseek(fd, 0, SEEK_END) > 6) {
+        return 4;
+    }
+    sigprocmask(SIG_SETMASK, NULL, &now);
+    if (sigismember(&now, number) != is_blocked) {
+        return 5;
+    }
+    /* One that waits is the program's. */
+    if (is_blocked) {
+        raise(number);
+        hm__os_write(fd, "x", 1);
+        sigpending(&now);
+        return sigismember(&now, number) ? 0 : 6;
+    }
+    /* And one that comes later finds the program as it was. */
+    raise(number);
+    return 7;
+}
+
+static void os__writes_do_not_end_the_process(void **state)
+{
+    static const int numbers[] = {SIGPIPE, SIGXFSZ};
+    (void)state;
+    for (int i = 0; i < 4; i++) {
+        const int number = numbers[i / 2], is_blocked = i & 1;
+        int status = 0;
+        const pid_t child = fork();
+        if (child == 0) {
+            signal(number, SIG_DFL);
+            const struct rlimit none = {0, 0};
+            setrlimit(RLIMIT_CORE, &none);
+            _exit(refused_write(number, is_blocked));
+        }
+        assert_int_equal(waitpid(child, &status, 0), child);
+        if (is_blocked) {
+            assert_int_equal(status, 0);
+        } else {
+            assert_true(WIFSIGNALED(status));
+            assert_int_equal(WTERMSIG(status), number);
+        }
+    }
 }
 
 static void os__files(void **state)
@@ -318,7 +395,8 @@ int main(void)
         cmocka_unit_test(os__pages),
         cmocka_unit_test(os__mapped_addresses_are_told_from_others),
         cmocka_unit_test(os__barrier_on_others),
-        cmocka_unit_test(os__write_survives_a_closed_descriptor),
+        cmocka_unit_test(os__write_says_what_kept_it),
+        cmocka_unit_test(os__writes_do_not_end_the_process),
         cmocka_unit_test(os__files),
         cmocka_unit_test(os__files_are_written_and_mapped),
         cmocka_unit_test(os__files_mapped_twice_are_two),

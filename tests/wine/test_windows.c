@@ -4,6 +4,7 @@
 
 #include <hostmalloc/bridges/ole.h>
 #include <hostmalloc/hostmalloc.h>
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 #include <windows.h>
@@ -111,7 +112,7 @@ static void windows__files(void **state)
     assert_int_equal(hm__os_read_file("no/such/file", text, sizeof text), -1);
     assert_int_equal(hm__os_file_create("no/such/file", 0), -1);
     assert_null(hm__os_file_map("no/such/file", 4096));
-    hm__os_write(-1, "x", 1); /* nobody hears it, and nothing happens */
+    assert_int_equal(hm__os_write(-1, "x", 1), EBADF); /* and nothing happens */
 }
 
 typedef struct listing {
