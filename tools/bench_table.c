@@ -18,7 +18,7 @@ static const struct pick {
      "mimalloc called directly", 0},
     {"churn", "static_bench", "churn mixed", NULL, NULL, 0},
     {"churn, frees bring sizes: cache+mimalloc / mimalloc called directly", "layer_bench",
-     "mimalloc, unsynchronised, free with the size", "cache", "direct", 0},
+     "the same with 10 000 live blocks", "cache", "direct", 0},
     {"churn", "hm_bench", "churn mixed", "default, hm_alloc", NULL, 0},
     {"churn", "hm_bench", "churn mixed", "UMF, a pool over mimalloc", NULL, 0},
     {"churn, two threads", "sweep", "churn by threads", "mimalloc", NULL, 2},
