@@ -154,6 +154,17 @@ static void judge_stranger(debug_finding *f, unsigned act, char *path, size_t pa
     }
 }
 
+/* Where a block was that is gone, and the header of a newer one is now, nothing starts any more. */
+static unsigned state_at(const void *pointer)
+{
+    const unsigned state = hm__block_map_state(&hm__debug.map, pointer);
+    const void *after = (const void *)((uintptr_t)pointer + DEBUG_HEADER_BYTES);
+    return state == DEBUG_GONE &&
+                   hm__debug_is_live(hm__block_map_state(&hm__debug.map, after))
+               ? 0
+               : state;
+}
+
 hm_status
 hm__debug_judge_pointer(debug_malloc *m, const void *pointer, unsigned act, hm_site *site)
 {
@@ -173,7 +184,7 @@ hm__debug_judge_pointer(debug_malloc *m, const void *pointer, unsigned act, hm_s
                        .pointer = pointer,
                        .here = hm__debug_place_here(act_here[act], site)};
     hm__debug_walk_begin();
-    const unsigned state = hm__block_map_state(&hm__debug.map, pointer);
+    const unsigned state = state_at(pointer);
     if (state == DEBUG_FREED || state == DEBUG_GUARD_FREED) {
         f.what = words[0][act];
         facts_of_freed(pointer, &f.facts);
