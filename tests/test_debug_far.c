@@ -143,12 +143,29 @@ static void far__the_last_byte_of_the_guard_is_seen(void **state)
     }
 }
 
+/* A block that is gone leaves its mark where it started. A newer one beside it, with its header there, is what counts. */
+static void far__a_newer_header_hides_what_is_gone(void **state)
+{
+    debug_fixture f;
+    (void)state;
+    fixture_open(&f, "+arena", HM_MALLOC_SCOPED);
+    char *gone = hm_alloc(f.m, 8);
+    assert_int_equal(hm_malloc_reset(f.m), HM_OK);
+    assert_int_equal(hm_free(f.m, gone), HM_E_FREED);
+    char *newer = hm_alloc_aligned(f.m, 8, 32);
+    assert_ptr_equal(newer, gone + 16);
+    assert_int_equal(hm_free(f.m, gone), HM_E_NOT_OWNED);
+    assert_int_equal(hm_free(f.m, newer), HM_OK);
+    fixture_close(&f);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(far__names_the_victim_and_the_block_before),
         cmocka_unit_test(far__of_seven_hundred_bytes_too),
         cmocka_unit_test(far__between_guard_and_header_is_not_seen),
-        cmocka_unit_test(far__the_last_byte_of_the_guard_is_seen)};
+        cmocka_unit_test(far__the_last_byte_of_the_guard_is_seen),
+        cmocka_unit_test(far__a_newer_header_hides_what_is_gone)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
