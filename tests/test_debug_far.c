@@ -146,7 +146,6 @@ static void far__the_last_byte_of_the_guard_is_seen(void **state)
 /* A block that is gone leaves its mark where it started. A newer one beside it, with its header there, is what counts. */
 static void far__a_newer_header_hides_what_is_gone(void **state)
 {
-    debug_fixture f;
     (void)state;
     fixture_open(&f, "+arena", HM_MALLOC_SCOPED);
     char *gone = hm_alloc(f.m, 8);
