@@ -2,9 +2,11 @@
 /* Files of reports and snapshots: whose they are after a fork, and in a process without standard streams. */
 #include "debug_fixture.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -167,11 +169,140 @@ static void files__do_not_take_the_place_of_standard_streams(void **state)
     unlink(path);
 }
 
+static void files__that_take_nothing_are_answered(void **state)
+{
+    static const struct {
+        const char *path;
+        int mode;
+        hm_status expected;
+    } cases[] = {{"/dev/full", O_WRONLY, HM_E_OS},
+                 {"/dev/null", O_RDONLY, HM_E_OS},
+                 {"/dev/null", O_WRONLY, HM_OK},
+                 {NULL, 0, HM_E_OS}};
+    debug_fixture f;
+    (void)state;
+    fixture_open_spec(&f, "debug:leaks=no,frames=4");
+    void *block = hm_debug_alloc(f.m, 10, 0, "kept.c", 1);
+    hm_debug *const asked[] = {hm_debug_of_host(f.host), hm_debug_of_malloc(f.m)};
+    for (size_t i = 0; i < 2 * sizeof(cases) / sizeof(cases[0]); i++) {
+        const char *path = cases[i / 2].path;
+        const int fd = path ? open(path, cases[i / 2].mode) : -1;
+        errno = 77;
+        assert_int_equal(hm_debug_report(asked[i & 1], fd), cases[i / 2].expected);
+        assert_int_equal(hm_debug_snapshot(asked[i & 1], fd), cases[i / 2].expected);
+        assert_int_equal(errno, 77);
+        if (path) {
+            close(fd);
+        }
+    }
+    hm_free(f.m, block);
+    /* Nothing to say, nothing lost. */
+    assert_int_equal(hm_debug_report(asked[1], -1), HM_OK);
+    fixture_end(&f);
+}
+
+/* A pipe that nobody reads is no end of the program either. */
+static void files__may_be_pipes_that_nobody_reads(void **state)
+{
+    debug_fixture f;
+    int ends[2];
+    (void)state;
+    assert_int_equal(pipe(ends), 0);
+    close(ends[0]);
+    fixture_open_spec(&f, "debug:leaks=no");
+    void *block = hm_debug_alloc(f.m, 10, 0, "kept.c", 1);
+    assert_int_equal(hm_debug_report(hm_debug_of_host(f.host), ends[1]), HM_E_OS);
+    assert_int_equal(hm_debug_snapshot(hm_debug_of_host(f.host), ends[1]), HM_E_OS);
+    hm_free(f.m, block);
+    fixture_end(&f);
+    close(ends[1]);
+}
+
+/* In a child whose standard error is a file: a mistake, another like it, and the end. */
+static void child_of_lost_files(const char *spec, const char *errors, int is_limited)
+{
+    debug_fixture f;
+    const int fd = open(errors, O_WRONLY | O_CREAT | O_TRUNC, 0644);
+    if (fd < 0 || dup2(fd, 2) != 2) {
+        _exit(100);
+    }
+    fixture_open_spec(&f, spec);
+    if (is_limited) {
+        /* The lines on standard error are shorter. */
+        const struct rlimit small = {250, 250};
+        setrlimit(RLIMIT_FSIZE, &small);
+    }
+    free_twice(f.m, "lost.c");
+    errno = 77;
+    free_twice(f.m, "lost.c");
+    if (errno != 77) {
+        _exit(101);
+    }
+    exit(3);
+}
+
+static void files__that_are_not_whole_are_told_once(void **state)
+{
+    static const struct {
+        const char *options;
+        const char *told; /* with the child's number */
+        int is_limited;
+    } cases[] = {
+        {"report=/dev/null,snapshot=/dev/null", "", 0},
+        {"report=/dev/full",
+         "hostmalloc: host:debug: report: not all of it could be written, expected room "
+         "in /dev/full (HM_E_OS, system code 28)\n",
+         0},
+        {"snapshot=/dev/full,report=/dev/full",
+         "hostmalloc: host:debug: report: not all of it could be written, expected room "
+         "in /dev/full (HM_E_OS, system code 28)\n"
+         "hostmalloc: host:debug: snapshot: not all of it could be written, expected "
+         "room in /dev/full (HM_E_OS, system code 28)\n",
+         0},
+        {"report=/tmp/hm-files-l-%p",
+         "hostmalloc: host:debug: report: not all of it could be written, expected room "
+         "in /tmp/hm-files-l-%p (HM_E_OS, system code 27)\n",
+         1}};
+    static char text[20000];
+    char spec[200], errors[64], file[64], expected[512];
+    (void)state;
+    snprintf(errors, sizeof(errors), "/tmp/hm-files-e-%ld", (long)getpid());
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        int status = 0;
+        snprintf(spec, sizeof(spec), "debug:%s", cases[i].options);
+        const pid_t child = fork();
+        if (child == 0) {
+            child_of_lost_files(spec, errors, cases[i].is_limited);
+        }
+        assert_int_equal(waitpid(child, &status, 0), child);
+        assert_true(WIFEXITED(status));
+        assert_int_equal(WEXITSTATUS(status), 3);
+        const char *told = cases[i].told;
+        const char *mark = strstr(told, "%p");
+        if (mark) {
+            snprintf(expected, sizeof(expected), "%.*s%ld%s", (int)(mark - told), told,
+                     (long)child, mark + 2);
+        } else {
+            snprintf(expected, sizeof(expected), "%s", told);
+        }
+        file_read(errors, text, sizeof(text));
+        assert_string_equal(text, expected);
+        snprintf(file, sizeof(file), "/tmp/hm-files-l-%ld", (long)child);
+        assert_int_equal(file_read(file, text, sizeof(text)),
+                         cases[i].is_limited ? 250 : 0);
+        unlink(file);
+    }
+    unlink(errors);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(files__are_the_childs_own_where_they_are_numbered),
         cmocka_unit_test(files__tell_no_child_of_its_parents_blocks),
-        cmocka_unit_test(files__do_not_take_the_place_of_standard_streams)};
+        cmocka_unit_test(files__do_not_take_the_place_of_standard_streams),
+        cmocka_unit_test(files__that_take_nothing_are_answered),
+        cmocka_unit_test(files__may_be_pipes_that_nobody_reads),
+        cmocka_unit_test(files__that_are_not_whole_are_told_once)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -18,17 +18,20 @@ static debug_malloc *malloc_of(hm_debug *self)
     return (debug_malloc *)(void *)((char *)self - offsetof(debug_malloc, ask));
 }
 
+static hm_status written(int lost)
+{
+    return lost ? HM_E_OS : HM_OK;
+}
+
 static hm_status host_report(hm_debug *self, int fd)
 {
-    hm__debug_report_live(host_of(self), fd, NULL);
-    return HM_OK;
+    return written(hm__debug_report_live(host_of(self), fd, NULL));
 }
 
 static hm_status malloc_report(hm_debug *self, int fd)
 {
     debug_malloc *m = malloc_of(self);
-    hm__debug_report_live(m->host, fd, m);
-    return HM_OK;
+    return written(hm__debug_report_live(m->host, fd, m));
 }
 
 typedef struct check_state {
@@ -167,14 +170,12 @@ static hm_status malloc_findings(hm_debug *self, uint64_t *count)
 
 static hm_status host_snapshot(hm_debug *self, int fd)
 {
-    hm__debug_snapshot(host_of(self), fd);
-    return HM_OK;
+    return written(hm__debug_snapshot(host_of(self), fd));
 }
 
 static hm_status malloc_snapshot(hm_debug *self, int fd)
 {
-    hm__debug_snapshot(malloc_of(self)->host, fd);
-    return HM_OK;
+    return written(hm__debug_snapshot(malloc_of(self)->host, fd));
 }
 
 static hm_status host_checkpoint(hm_debug *self, uint32_t *mark)

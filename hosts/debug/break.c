@@ -49,7 +49,7 @@ void hm__debug_break_look(const debug_malloc *m, const void *block)
         hm__debug_put(&text, ", malloc \"");
         hm__debug_put(&text, m->name);
         hm__debug_put(&text, "\"\n");
-        hm__debug_text_send(&text, hm__debug_file_of(&m->host->report_file));
+        hm__debug_file_send(&m->host->report_file, &text);
         hm_debug_break(block);
         if (wanted->aborts) {
             hm__os_abort();

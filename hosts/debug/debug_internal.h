@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* The objects of the debug host: what a process, a host, a malloc and a thread keep.
  *
- * Locks, outermost first: a host's report, walking, lock. All rank with the hosts' (core/lock_internal.h). */
+ * Locks, outermost first: walking, a host's report, lock. All rank with the hosts' (core/lock_internal.h). */
 #ifndef HM_DEBUG_INTERNAL_H
 #define HM_DEBUG_INTERNAL_H
 
@@ -61,6 +61,7 @@ typedef struct debug_book {
     /* one cache line up to here */
 
     int64_t peak;        /* of live bytes, up to the last tell */
+    uint32_t paused;     /* evicting, while its thread waits for a walker */
     debug_held *held;    /* two halves; see quarantine.c */
     uint32_t held_half;  /* entries in each */
     uint32_t held_older; /* entries of the other half in use */
@@ -191,6 +192,7 @@ typedef struct debug_file {
     int fd;
     uint32_t is_parents; /* 1: opened by the process this one was forked from */
     hm_lock lock;        /* guards the two; under it nobody is called but for files */
+    int lost;            /* atomic: the first error that kept something out of it */
     char path[1024];     /* as written, "%p" in it; empty: it has no name */
 } debug_file;
 
@@ -356,7 +358,7 @@ hm_status hm__debug_since(debug_host *host,
                           void *context);
 
 /* snapshot.c */
-void hm__debug_snapshot(debug_host *host, int fd);
+int hm__debug_snapshot(debug_host *host, int fd); /* 0, or the error of what is lost */
 
 /* query.c */
 size_t hm__debug_size_of(hm_malloc *self, const void *block);

@@ -63,8 +63,46 @@ int hm__debug_file_of(debug_file *file)
     return fd;
 }
 
+void hm__debug_file_lost(debug_file *file, int error)
+{
+    int none = 0;
+    if (error) {
+        __atomic_compare_exchange_n(&file->lost, &none, error, 0, __ATOMIC_RELAXED,
+                                    __ATOMIC_RELAXED);
+    }
+}
+
+void hm__debug_file_send(debug_file *file, debug_text *text)
+{
+    hm__debug_text_send(text, hm__debug_file_of(file));
+    hm__debug_file_lost(file, text->lost);
+}
+
+/* Standard error that takes nothing does not take this either. */
+static void tell(debug_file *file, const char *option)
+{
+    const int error = __atomic_exchange_n(&file->lost, 0, __ATOMIC_RELAXED);
+    char expanded[sizeof(file->path)];
+    hm_error err;
+    if (error && file->path[0] &&
+        hm__debug_path(expanded, sizeof(expanded), file->path)) {
+        hm__debug.core->error_set(
+            &err, HM_E_OS, "host:debug",
+            "%s: not all of it could be written, expected room in %s", option, expanded);
+        err.os_code = error;
+        hm_error_print(&err);
+    }
+}
+
+void hm__debug_files_tell(debug_host *host)
+{
+    tell(&host->report_file, "report");
+    tell(&host->snapshot_file, "snapshot");
+}
+
 static void to_child(debug_file *file)
 {
+    file->lost = 0;
     file->lock.word = 0;
     file->is_parents = strstr(file->path, "%p") != NULL;
 }

@@ -163,7 +163,7 @@ void hm__debug_found(debug_finding *f)
         hm__debug_text_start(&text);
         put_finding(&text, f, fresh->number);
         hm__debug_live_finding(host, place, text.text, text.length);
-        hm__debug_text_send(&text, hm__debug_file_of(&host->report_file));
+        hm__debug_file_send(&host->report_file, &text);
     } else {
         hm__debug_live_finding(host, place, NULL, 0);
     }

@@ -107,7 +107,8 @@ void hm__debug_overrun(debug_finding *f, uint64_t expected, uint64_t found);
 void hm__debug_found_stale_write(debug_malloc *m, const void *block);
 
 /* leaks.c */
-void hm__debug_report_live(debug_host *host, int fd, const debug_malloc *only);
+/* 0, or the error that kept some of it from being written. */
+int hm__debug_report_live(debug_host *host, int fd, const debug_malloc *only);
 void hm__debug_report_closing(debug_host *host);
 void hm__debug_report_unreleased(debug_malloc *m, uint64_t blocks, uint64_t bytes);
 

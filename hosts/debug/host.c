@@ -23,7 +23,9 @@ static uint32_t exit_code;
 static void host_report_end(debug_host *host)
 {
     if (host->keeps_references) {
-        hm__debug_references_report(host, hm__debug_file_of(&host->report_file));
+        debug_file *file = &host->report_file;
+        hm__debug_file_lost(file,
+                            hm__debug_references_report(host, hm__debug_file_of(file)));
     }
     if (host->leaks || host->findings || host->repeats) {
         hm__debug_report_closing(host);
@@ -33,8 +35,9 @@ static void host_report_end(debug_host *host)
     }
     const int fd = hm__debug_file_of(&host->snapshot_file);
     if (fd >= 0) {
-        hm__debug_snapshot(host, fd);
+        hm__debug_file_lost(&host->snapshot_file, hm__debug_snapshot(host, fd));
     }
+    hm__debug_files_tell(host);
     hm__debug_live_ended(host);
 }
 

@@ -140,7 +140,7 @@ static void put_suppressions(debug_text *t, int fd, const debug_list *list)
     }
 }
 
-static void report(debug_host *host, int fd, const debug_malloc *only, int leaks)
+static int report(debug_host *host, int fd, const debug_malloc *only, int leaks)
 {
     const char *title = leaks ? "LEAK: blocks never freed" : "LIVE blocks";
     const hm_core *core = hm__debug.core;
@@ -148,6 +148,9 @@ static void report(debug_host *host, int fd, const debug_malloc *only, int leaks
     debug_text text;
     hm__debug_list_collect(&list, host, only, leaks);
     host->leaked = leaks ? list.blocks : host->leaked;
+    if (host->frames) {
+        hm__debug_walk_begin(); /* before the lock: verdicts take it while they walk */
+    }
     core->lock(&host->report);
     hm__debug_text_start(&text);
     /* Mistakes alone bring a report of a host that is not asked for leaks. */
@@ -179,17 +182,22 @@ static void report(debug_host *host, int fd, const debug_malloc *only, int leaks
         hm__debug_text_send(&text, fd);
     }
     core->unlock(&host->report);
+    if (host->frames) {
+        hm__debug_walk_end();
+    }
     hm__debug_list_free(&list);
+    return text.lost;
 }
 
-void hm__debug_report_live(debug_host *host, int fd, const debug_malloc *only)
+int hm__debug_report_live(debug_host *host, int fd, const debug_malloc *only)
 {
-    report(host, fd, only, 0);
+    return report(host, fd, only, 0);
 }
 
 void hm__debug_report_closing(debug_host *host)
 {
-    report(host, hm__debug_file_of(&host->report_file), NULL, 1);
+    debug_file *file = &host->report_file;
+    hm__debug_file_lost(file, report(host, hm__debug_file_of(file), NULL, 1));
 }
 
 /* The figures of a malloc without what is no leak; 0: there is nothing else. */
@@ -221,5 +229,5 @@ void hm__debug_report_unreleased(debug_malloc *m, uint64_t blocks, uint64_t byte
     hm__debug_put(&text, " of ");
     hm__debug_put_count(&text, bytes, "byte", "bytes");
     hm__debug_put(&text, " live\n");
-    hm__debug_text_send(&text, hm__debug_file_of(&host->report_file));
+    hm__debug_file_send(&host->report_file, &text);
 }

@@ -171,7 +171,7 @@ static void put_open(debug_text *t, int fd, const void *object)
     tell_again(object);
 }
 
-static void put_object(const char *kind, const char *name, int fd, const void *object)
+static int put_object(const char *kind, const char *name, int fd, const void *object)
 {
     debug_text t;
     hm__debug_text_start(&t);
@@ -183,12 +183,14 @@ static void put_object(const char *kind, const char *name, int fd, const void *o
     if (t.length) {
         hm__debug_text_send(&t, fd);
     }
+    return t.lost;
 }
 
 /* Mallocs first: each of them holds the host, which is told only where somebody else does too. */
-void hm__debug_references_report(debug_host *host, int fd)
+int hm__debug_references_report(debug_host *host, int fd)
 {
     uint32_t holders = 0;
+    int lost = 0;
     debug_malloc *m;
     hm__debug.core->lock(&hm__debug.lock);
     m = host->mallocs;
@@ -202,11 +204,13 @@ void hm__debug_references_report(debug_host *host, int fd)
             }
             name[length] = '"';
             holders++;
-            put_object("malloc ", name, fd, &m->base);
+            const int error = put_object("malloc ", name, fd, &m->base);
+            lost = lost ? lost : error;
         }
     }
     if (__atomic_load_n(&host->layer.references, __ATOMIC_ACQUIRE) > holders) {
-        put_object("host", "", fd, &host->layer.base);
+        const int error = put_object("host", "", fd, &host->layer.base);
+        lost = lost ? lost : error;
     }
     if (dropped) {
         debug_text t;
@@ -215,7 +219,9 @@ void hm__debug_references_report(debug_host *host, int fd)
         hm__debug_put_count(&t, dropped, "reference", "references");
         hm__debug_put(&t, " had no room to be kept: some above may be others'\n");
         hm__debug_text_send(&t, fd);
+        lost = lost ? lost : t.lost;
     }
+    return lost;
 }
 
 hm_site *hm__debug_caller_site(uintptr_t caller)

@@ -9,8 +9,8 @@
 void hm__debug_reference_open(const void *object, uintptr_t caller);
 void hm__debug_reference_close(const void *object);
 void hm__debug_references_drop(const void *object); /* it is gone */
-/* Mallocs and hosts somebody still holds, and who does. */
-void hm__debug_references_report(debug_host *host, int fd);
+/* Mallocs and hosts somebody still holds, and who does. 0, or the error that kept some of it from being written. */
+int hm__debug_references_report(debug_host *host, int fd);
 void hm__debug_references_child(void);
 
 /* "/lib/libx.so+0x1234" as a site, for findings. */

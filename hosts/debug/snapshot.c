@@ -191,17 +191,20 @@ static void write_dropped(debug_json *w, const debug_host *host)
     }
 }
 
-void hm__debug_snapshot(debug_host *host, int fd)
+int hm__debug_snapshot(debug_host *host, int fd)
 {
     const hm_core *core = hm__debug.core;
     debug_json w;
     hm__debug_json_start(&w, fd);
-    core->lock(&host->report);
-    write_head(&w, host);
     core->lock(&hm__debug.lock);
     const uint32_t count = sites_of(host);
     core->unlock(&hm__debug.lock);
     debug_ignored *ignored = hm__debug_ignored_by_site(host, NULL, count);
+    if (host->frames) {
+        hm__debug_walk_begin(); /* before the lock: verdicts take it while they walk */
+    }
+    core->lock(&host->report);
+    write_head(&w, host);
     core->lock(&hm__debug.lock);
     write_mallocs(&w, host);
     write_sites(&w, host, ignored, ignored ? count : 0);
@@ -220,4 +223,8 @@ void hm__debug_snapshot(debug_host *host, int fd)
     hm__debug_json_end(&w);
     hm__debug_text_send(&w.text, fd);
     core->unlock(&host->report);
+    if (host->frames) {
+        hm__debug_walk_end();
+    }
+    return w.text.lost;
 }

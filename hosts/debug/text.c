@@ -3,11 +3,18 @@
 #include "text_internal.h"
 
 #include "debug_internal.h"
+#include "os.h"
 
-void hm__debug_text_start(debug_text *t)
+static void empty(debug_text *t)
 {
     t->length = 0;
     t->line = 0;
+}
+
+void hm__debug_text_start(debug_text *t)
+{
+    empty(t);
+    t->lost = 0;
 }
 
 static void put_char(debug_text *t, char c)
@@ -122,6 +129,7 @@ void hm__debug_text_send(debug_text *t, int fd)
     if (t->length == sizeof(t->text)) {
         t->text[t->length - 1] = '\n'; /* cut, but the next report starts its own line */
     }
-    hm__debug.core->write(fd, t->text, t->length);
-    hm__debug_text_start(t);
+    const int error = hm__os_write(fd, t->text, t->length);
+    t->lost = t->lost ? t->lost : error;
+    empty(t);
 }

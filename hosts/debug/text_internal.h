@@ -11,6 +11,7 @@
 typedef struct debug_text {
     size_t length;
     size_t line; /* where the last line starts */
+    int lost;    /* the error that kept some of what was sent from being written; 0: none */
     char text[4096];
 } debug_text;
 
@@ -31,6 +32,6 @@ void hm__debug_put_column(debug_text *t, size_t column);
 void hm__debug_put_right(debug_text *t, uint64_t number, size_t column);
 /* Bytes of the UTF-8 character at the start of a string; 0: its end, or none. */
 size_t hm__debug_character(const char *text);
-void hm__debug_text_send(debug_text *t, int fd); /* and start anew */
+void hm__debug_text_send(debug_text *t, int fd); /* and go on, empty */
 
 #endif

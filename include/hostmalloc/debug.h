@@ -110,7 +110,8 @@ static inline hm_debug *hm_debug_of_malloc(hm_malloc *m)
 
 /**
  * Write what is live by site, sorted by bytes, and what was found so far, to the descriptor @p fd.
- * @return HM_OK, also when there is nothing to say; HM_E_UNSUPPORTED for NULL
+ * @return HM_OK, also when there is nothing to say; HM_E_OS when not all of it could be written; HM_E_UNSUPPORTED for
+ *         NULL
  * @threads any
  */
 static inline hm_status hm_debug_report(hm_debug *debug, int fd)
@@ -153,7 +154,7 @@ static inline hm_status hm_debug_findings(hm_debug *debug, uint64_t *count)
 /**
  * Write everything known by site to the descriptor @p fd, as JSON lines that `hostmalloc report` and `hostmalloc diff`
  * read. Of a malloc: its whole host.
- * @return HM_OK; HM_E_UNSUPPORTED for NULL
+ * @return HM_OK; HM_E_OS when not all of it could be written; HM_E_UNSUPPORTED for NULL
  * @threads any
  */
 static inline hm_status hm_debug_snapshot(hm_debug *debug, int fd)
