@@ -89,17 +89,52 @@ static void checkpoint__tells_what_came_after(void **state)
 static void checkpoint__refuses(void **state)
 {
     uint32_t mark;
-    seen s;
+    seen s = {0, 0, 0, 0};
     (void)state;
     assert_int_equal(hm_debug_checkpoint(NULL, &mark), HM_E_UNSUPPORTED);
     assert_int_equal(hm_debug_checkpoint(debug, NULL), HM_E_INVALID);
     assert_int_equal(hm_debug_since(NULL, 0, 0, add, &s), HM_E_UNSUPPORTED);
     assert_int_equal(hm_debug_since(debug, 0, 0, NULL, NULL), HM_E_INVALID);
-    assert_int_equal(hm_debug_since(debug, 3, 2, add, &s), HM_E_INVALID);
     void *block = hm_debug_alloc(m, 1, 0, "a.c", 1);
     hm__memory_fail_from(1);
     assert_int_equal(hm_debug_since(debug, 0, 0, add, &s), HM_E_NOMEM);
     hm__memory_fail_from(0);
+    assert_int_equal(s.sites, 0);
+    hm_free(m, block);
+}
+
+/* Marks are numbers of lines that were drawn; 0 is the start, or now. */
+static void checkpoint__refuses_marks_that_are_none(void **state)
+{
+    static const struct {
+        uint32_t drawn, from, to;
+        hm_status expected;
+    } cases[] = {{0, 0, 0, HM_OK},
+                 {0, 1, 0, HM_E_INVALID},
+                 {0, 0, 1, HM_E_INVALID},
+                 {2, 0, 2, HM_OK},
+                 {2, 1, 1, HM_OK},
+                 {2, 2, 0, HM_OK},
+                 {2, 2, 1, HM_E_INVALID},
+                 {2, 3, 0, HM_E_INVALID},
+                 {2, 1, 3, HM_E_INVALID},
+                 {2, 3, 3, HM_E_INVALID},
+                 {2, UINT32_MAX, 0, HM_E_INVALID},
+                 {2, 0, UINT32_MAX, HM_E_INVALID}};
+    (void)state;
+    uint32_t drawn = 0;
+    void *block = hm_debug_alloc(m, 1, 0, "a.c", 1);
+    hm_debug *const asked[] = {debug, hm_debug_of_malloc(m)};
+    for (size_t i = 0; i < 2 * sizeof(cases) / sizeof(cases[0]); i++) {
+        seen s = {0, 0, 0, 0};
+        while (drawn < cases[i / 2].drawn) {
+            assert_int_equal(hm_debug_checkpoint(debug, &drawn), HM_OK);
+        }
+        assert_int_equal(
+            hm_debug_since(asked[i & 1], cases[i / 2].from, cases[i / 2].to, add, &s),
+            cases[i / 2].expected);
+        assert_int_equal(s.sites, cases[i / 2].expected == HM_OK && !cases[i / 2].from);
+    }
     hm_free(m, block);
 }
 
@@ -123,6 +158,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(checkpoint__tells_what_came_after, begin, end),
         cmocka_unit_test_setup_teardown(checkpoint__refuses, begin, end),
+        cmocka_unit_test_setup_teardown(checkpoint__refuses_marks_that_are_none, begin,
+                                        end),
         cmocka_unit_test_setup_teardown(checkpoint__says_when_there_are_no_more, begin,
                                         end),
     };

@@ -68,10 +68,11 @@ hm_status hm__debug_since(debug_host *host,
 {
     const hm_core *core = hm__debug.core;
     since_walk walk = {host, only, from, to ? to : MARK_MAX + 1, 0, NULL};
-    if (!visit || (to && to < from)) {
+    core->lock(&hm__debug.lock);
+    if (!visit || (to && to < from) || from > host->mark || to > host->mark) {
+        core->unlock(&hm__debug.lock);
         return HM_E_INVALID;
     }
-    core->lock(&hm__debug.lock);
     for (const debug_malloc *m = host->mallocs; m; m = m->next) {
         const uint32_t own = hm__debug_malloc_groups(m) * DEBUG_GROUP;
         walk.count = own > walk.count ? own : walk.count;

@@ -176,8 +176,10 @@ static inline hm_status hm_debug_checkpoint(hm_debug *debug, uint32_t *mark)
 /**
  * Show, by site, the blocks allocated after mark @p from and before mark @p to that are live now, in live_blocks and
  * live_bytes. A block keeps its birth when it is resized in place. One walk over everything live.
+ * @param from 0: since the start
  * @param to 0: until now
- * @return HM_OK; HM_E_INVALID for marks in the wrong order; HM_E_NOMEM; HM_E_UNSUPPORTED for NULL
+ * @return HM_OK; HM_E_INVALID for marks in the wrong order or never drawn, when nothing is shown; HM_E_NOMEM;
+ *         HM_E_UNSUPPORTED for NULL
  * @threads any
  */
 static inline hm_status hm_debug_since(
