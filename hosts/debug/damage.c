@@ -8,6 +8,10 @@
 
 #define SHOWN_BEFORE 8u
 
+/* How far before an address a block may start, and how far its end. */
+#define BEFORE_REACH ((size_t)1 << 36)
+#define BEFORE_MOST  ((size_t)1 << 20)
+
 int hm__debug_is_damaged(const void *block)
 {
     debug_shape shape;
@@ -123,17 +127,23 @@ void hm__debug_damage_facts(debug_malloc *m, const void *block, debug_facts *fac
     }
 }
 
-static void find_before(const void *block, debug_facts *facts)
+/* A block may be long: what counts is how far it is from its end. */
+void hm__debug_facts_before(const void *address, debug_facts *facts)
 {
     unsigned state = 0;
-    const char *at = (const char *)block - DEBUG_HEADER_BYTES;
+    const char *at = address;
+    *facts = (debug_facts){0};
     for (int step = 0; step < 64; step++) {
-        const char *start = hm__block_map_before(&hm__debug.map, at, 1u << 20, &state);
+        const char *start =
+            hm__block_map_before(&hm__debug.map, at, BEFORE_REACH, &state);
         if (!start) {
             return;
         }
         if (hm__debug_is_live(state) || state == DEBUG_FREED || state == DEBUG_DAMAGED) {
             hm__debug_facts_read(start, state, facts);
+            if ((uintptr_t)address - (uintptr_t)start > facts->bytes + BEFORE_MOST) {
+                *facts = (debug_facts){0};
+            }
             return;
         }
         at = start - 1;
@@ -155,7 +165,7 @@ static void judge_front(debug_finding *f, debug_malloc *m, const void *block)
     f->detail = detail_header;
     f->hint =
         "a write far past the end of the block before it, or far before its own start";
-    find_before(block, &f->culprit);
+    hm__debug_facts_before(hm__debug_header(block), &f->culprit);
 }
 
 void hm__debug_overrun(debug_finding *f, uint64_t expected, uint64_t found)

@@ -21,6 +21,23 @@ static void put_distance(debug_text *t, const char *at, const debug_facts *facts
     hm__debug_put(t, freed);
 }
 
+/* In none: whose end was overrun is told as verdicts tell it. */
+static void put_before(debug_text *t, const void *address)
+{
+    debug_facts facts;
+    hm__debug_facts_before(address, &facts);
+    hm__debug_put(t, " is in no block that is known");
+    if (facts.block && facts.intact) {
+        hm__debug_put(t, ", ");
+        put_distance(t, address, &facts);
+    } else {
+        hm__debug_put(t, "\n");
+    }
+    if (facts.block) {
+        hm__debug_put_block(t, facts.block == address ? "block" : "block before", &facts);
+    }
+}
+
 hm_status hm__debug_explain(const void *address, int fd)
 {
     debug_facts facts;
@@ -37,9 +54,9 @@ hm_status hm__debug_explain(const void *address, int fd)
         put_distance(&text, address, &facts);
         hm__debug_put_block(&text, "block", &facts);
     } else {
-        hm__debug_put(&text, " is in no block that is known\n");
+        put_before(&text, address);
     }
     hm__debug_walk_end();
     hm__debug_text_send(&text, fd);
-    return known ? HM_OK : HM_E_NOT_FOUND;
+    return !known ? HM_E_NOT_FOUND : text.lost ? HM_E_OS : HM_OK;
 }

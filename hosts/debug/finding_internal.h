@@ -102,6 +102,9 @@ void hm__debug_judge_damage(debug_malloc *m,
                             const void *block,
                             unsigned act,
                             hm_site *site);
+/* Of the nearest block that starts at or below an address, when its end is no further than 1 MiB; else block is NULL. As with
+   hm__debug_facts_read. */
+void hm__debug_facts_before(const void *address, debug_facts *facts);
 /* What is said of a guard that was expected and the word found in its place. */
 void hm__debug_overrun(debug_finding *f, uint64_t expected, uint64_t found);
 void hm__debug_found_stale_write(debug_malloc *m, const void *block);

@@ -295,9 +295,11 @@ hm_debug_on_finding(hm_debug *debug, hm_debug_tell *tell, void *context)
 
 /**
  * Write what an address is to the descriptor @p fd: the block it lies in, or beside where that is guarded
- * (debug:guard=), with the places of its allocation and free. The address need not be readable, and a handler of
- * SIGSEGV may ask about the one that faulted in the program's own code.
- * @return HM_OK; HM_E_NOT_FOUND when no debug host knows it; HM_E_UNSUPPORTED for NULL
+ * (debug:guard=), with the places of its allocation and free. Of one in no block, the block before it and how far it is
+ * past that one's end, up to 1 MiB. The address need not be readable, and a handler of SIGSEGV may ask about the one
+ * that faulted in the program's own code.
+ * @return HM_OK; HM_E_NOT_FOUND when it is in no block of a debug host; HM_E_OS when it is in one, but not all of that
+ *         could be written; HM_E_UNSUPPORTED for NULL
  * @threads any
  */
 static inline hm_status hm_debug_explain(hm_debug *debug, const void *address, int fd)
