@@ -30,8 +30,7 @@ static inline void fixture_open(debug_fixture *f, const char *spec, uint32_t fla
     const int fd = mkstemp(f->path);
     assert_true(fd >= 0);
     close(fd);
-    const int length =
-        snprintf(whole, sizeof(whole), "debug:report=%s%s", f->path, spec);
+    const int length = snprintf(whole, sizeof(whole), "debug:report=%s%s", f->path, spec);
     assert_true(length > 0 && (size_t)length < sizeof(whole));
     if (hm_host_open(whole, &f->host, &err) != HM_OK ||
         hm_host_create_malloc(f->host, "rows", flags, &f->m, &err) != HM_OK) {
