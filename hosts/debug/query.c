@@ -14,10 +14,33 @@ static size_t usable_of(size_t bytes)
     return bytes ? bytes : 1;
 }
 
+/* Some runtimes ask for the size with each allocation and each free: of m's own blocks, if they are neither large nor aligned,
+   guarded or ignored, the header alone says it. */
+static int is_common(const debug_malloc *m, const void *block, size_t *bytes)
+{
+    const uint8_t *state =
+        (uintptr_t)block & 15 ? NULL : hm__block_map_byte(&hm__debug.map, block);
+    if (!state || DEBUG_GET(*state) != DEBUG_LIVE) {
+        return 0;
+    }
+    const debug_header *header = hm__debug_header(block);
+    const uint64_t low = hm__debug_load(&header->low);
+    const uint64_t high = hm__debug_load(&header->high);
+    const uint64_t expected =
+        m->kind == DEBUG_KIND_STATS
+            ? m->high
+            : hm__debug_sealed(m->high, hm__debug_mix(block, low, high));
+    *bytes = hm__debug_low_size(low);
+    return !((high ^ expected) & DEBUG_HIGH_FIXED) && *bytes != DEBUG_LONG;
+}
+
 size_t hm__debug_size_of(hm_malloc *self, const void *block)
 {
     debug_shape shape;
-    (void)self;
+    size_t bytes;
+    if (is_common(hm__debug_from(self), block, &bytes)) {
+        return usable_of(bytes);
+    }
     if (!block || !hm__debug_is_live(hm__block_map_state(&hm__debug.map, block)) ||
         !hm__debug_shape_read(block, &shape)) {
         return 0;
