@@ -13,20 +13,20 @@
 static void (*on_alloc)(void);
 static void (*on_free)(void);
 
-static void call_back(void (**place)(void))
+static void call_back(void (*back)(void))
 {
-    void (*const back)(void) = *place;
-    if (back) {
-        *place = NULL; /* not from inside itself */
+    static _Thread_local int inside;
+    if (back && !inside) {
+        inside = 1;
         back();
-        *place = back;
+        inside = 0;
     }
 }
 
 static void *hooked_alloc(void *context, size_t bytes)
 {
     (void)context;
-    call_back(&on_alloc);
+    call_back(on_alloc);
     return (malloc)(bytes);
 }
 
@@ -34,7 +34,7 @@ static void hooked_release(void *context, void *block, size_t bytes)
 {
     (void)context;
     (void)bytes;
-    call_back(&on_free);
+    call_back(on_free);
     (free)(block);
 }
 
@@ -94,6 +94,134 @@ static void use_other(void)
 {
     for (int i = 0; i < 4; i++) {
         assert_int_equal(hm_free(other, alloc_here(other, 40)), HM_OK);
+    }
+}
+
+static void ask_mine(void)
+{
+    fixture_stats(mine);
+}
+
+static int count_one(void *context, const hm_block *block)
+{
+    (void)block;
+    ++*(uint64_t *)context;
+    return 0;
+}
+
+static void walk_mine(void)
+{
+    uint64_t seen = 0;
+    assert_int_equal(hm_walk(mine, count_one, &seen), HM_OK);
+}
+
+static void free_inside_other(void)
+{
+    char *block = alloc_here(other, 100);
+    assert_int_equal(hm_free(other, block + 16), HM_E_NOT_OWNED);
+    assert_int_equal(hm_free(other, block), HM_OK);
+}
+
+static uint32_t over; /* atomic */
+
+static void *allocate_and_free(void *context)
+{
+    const int *rounds = context;
+    for (int i = 0; i < *rounds; i++) {
+        assert_int_equal(hm_free(mine, alloc_here(mine, 32)), HM_OK);
+    }
+    return NULL;
+}
+
+static void *walk_until_over(void *context)
+{
+    (void)context;
+    while (!__atomic_load_n(&over, __ATOMIC_ACQUIRE)) {
+        walk_mine();
+        usleep(50); /* locks are not fair */
+    }
+    return NULL;
+}
+
+/* Whoever walks waits for those that give blocks back, and these may ask, walk, free or be told of a mistake before they are done. */
+static void debug_inside__walks_while_the_inner_host_comes_back(void **state)
+{
+    static const char *const specs[] = {",mode=stats+hooked", ",quarantine=0+hooked"};
+    static const struct {
+        void (*back)(void);
+        int rounds;
+    } rows[] = {
+        {ask_mine, 2000}, {walk_mine, 200}, {use_other, 1000}, {free_inside_other, 200}};
+    (void)state;
+    for (size_t k = 0; k < COUNT(specs) * COUNT(rows); k++) {
+        debug_fixture f, g;
+        pthread_t freers[2], walker;
+        int rounds = rows[k / 2].rounds;
+        fixture_open(&f, specs[k % 2], HM_MALLOC_THREADSAFE);
+        fixture_open(&g, ",mode=stats+default", HM_MALLOC_THREADSAFE);
+        mine = f.m;
+        other = g.m;
+        over = 0;
+        on_free = rows[k / 2].back;
+        alarm(100); /* a test that hangs is killed */
+        pthread_create(&walker, NULL, walk_until_over, NULL);
+        for (size_t i = 0; i < COUNT(freers); i++) {
+            pthread_create(&freers[i], NULL, allocate_and_free, &rounds);
+        }
+        for (size_t i = 0; i < COUNT(freers); i++) {
+            pthread_join(freers[i], NULL);
+        }
+        __atomic_store_n(&over, 1, __ATOMIC_RELEASE);
+        pthread_join(walker, NULL);
+        on_free = NULL;
+        alarm(0);
+        assert_int_equal(fixture_stats(mine).live_blocks, 0);
+        assert_int_equal(fixture_stats(other).live_blocks, 0);
+        fixture_close(&f);
+        fixture_close(&g);
+        assert_string_equal(f.text, "");
+    }
+}
+
+static void *make_mistakes(void *context)
+{
+    (void)context;
+    for (int i = 0; i < 500; i++) {
+        char *block = alloc_here(mine, 100);
+        assert_int_equal(hm_free(mine, block + 16), HM_E_NOT_OWNED);
+        assert_int_equal(hm_free(mine, block), HM_OK);
+    }
+    __atomic_store_n(&over, 1, __ATOMIC_RELEASE);
+    return NULL;
+}
+
+/* Snapshots and reports look at blocks as well, for those that are ignored and for stacks. */
+static void debug_inside__snapshots_beside_verdicts(void **state)
+{
+    static const char *const specs[] = {"+default", ",frames=8+default"};
+    (void)state;
+    for (size_t k = 0; k < COUNT(specs); k++) {
+        debug_fixture f;
+        pthread_t thread;
+        FILE *to = tmpfile();
+        assert_non_null(to);
+        fixture_open(&f, specs[k], HM_MALLOC_THREADSAFE);
+        hm_debug *debug = hm_debug_of_host(f.host);
+        mine = f.m;
+        over = 0;
+        void *ignored = hm_alloc(f.m, 30);
+        assert_int_equal(hm_debug_ignore(debug, ignored), HM_OK);
+        alarm(100);
+        pthread_create(&thread, NULL, make_mistakes, NULL);
+        while (!__atomic_load_n(&over, __ATOMIC_ACQUIRE)) {
+            assert_int_equal(hm_debug_snapshot(debug, fileno(to)), HM_OK);
+            assert_int_equal(hm_debug_report(debug, fileno(to)), HM_OK);
+        }
+        pthread_join(thread, NULL);
+        alarm(0);
+        assert_int_equal(hm_free(f.m, ignored), HM_OK);
+        fixture_close(&f);
+        fclose(to);
     }
 }
 
@@ -183,6 +311,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(debug_inside__after_a_large_block_shrinks),
+        cmocka_unit_test(debug_inside__walks_while_the_inner_host_comes_back),
+        cmocka_unit_test(debug_inside__snapshots_beside_verdicts),
         cmocka_unit_test(debug_inside__a_thread_ends_below),
         cmocka_unit_test(debug_inside__after_the_last_destructor),
     };

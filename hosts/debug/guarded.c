@@ -77,7 +77,7 @@ int hm__debug_guarded_alloc(
         hm__debug_count_failed(m);
         return 1;
     }
-    hm__debug_step_enter(m, site);
+    const uint32_t before = hm__debug_step_enter(m, site);
     seal(m, slot, &account, size, zeroed);
     *out = slot->block;
     slot->ignored = (uint32_t)hm__debug_scope_ignores(m);
@@ -85,7 +85,7 @@ int hm__debug_guarded_alloc(
         DEBUG_SET(m->host->ignores, 1);
     }
     hm__block_map_set(&hm__debug.map, slot->block, DEBUG_GUARDED);
-    hm__debug_step_leave(m);
+    hm__debug_step_leave(m, before);
     return 1;
 }
 

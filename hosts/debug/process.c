@@ -51,11 +51,12 @@ static void fork_child(void *context)
         hm__debug_files_child(host);
         for (debug_malloc *m = host->mallocs; m; m = m->next) {
             for (debug_book *book = m->books; book; book = book->next) {
-                if (book->evicting && !hm__debug_evicts_here(book)) {
+                if ((book->evicting || book->paused) && !hm__debug_evicts_here(book)) {
                     book->held_older = 0;
                     book->held_next = book->held_end - book->held_half;
                     book->held_room = 0;
                     book->evicting = 0;
+                    book->paused = 0;
                 }
             }
             m->inside = 0;

@@ -59,7 +59,9 @@ void hm__debug_malloc_trim(hm_malloc *self)
     debug_malloc *m = hm__debug_from(self);
     debug_book *book = hm__debug_book_mine(m);
     if (book) {
+        const uint32_t before = hm__debug_step_enter(m, NULL);
         hm__debug_evict_all(book);
+        hm__debug_step_leave(m, before);
     }
     if (m->inner) {
         HM_LOAD(m->inner->vtbl)->trim(m->inner);

@@ -147,7 +147,7 @@ void *hm__debug_realloc_slow(debug_malloc *m,
                              .site = site};
     debug_shape shape;
     hm__debug_attach();
-    hm__debug_step_enter(m, site);
+    const uint32_t before = hm__debug_step_enter(m, site);
     const hm_status status = hm__debug_block_claim(m, block, &opts, &shape);
     void *fresh = NULL;
     if (status == HM_OK) {
@@ -168,6 +168,6 @@ void *hm__debug_realloc_slow(debug_malloc *m,
         (opts.from == DEBUG_IGNORED || (fresh && hm__debug_scope_ignores(m)))) {
         hm__debug_ignore_fresh(m->host, fresh ? fresh : block);
     }
-    hm__debug_step_leave(m);
+    hm__debug_step_leave(m, before);
     return fresh;
 }

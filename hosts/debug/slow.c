@@ -41,7 +41,7 @@ hm__debug_alloc_late(debug_malloc *m, debug_header *header, uint64_t low, uint64
         hm__debug_shape_write(block, header, size, 16, low & ~(uint64_t)UINT32_MAX, high);
         hm__block_map_set(&hm__debug.map, block, DEBUG_LIVE);
     }
-    hm__debug_step_leave(m);
+    hm__debug_step_leave(m, 0);
     return block;
 }
 
@@ -72,7 +72,7 @@ void *hm__debug_alloc_slow(debug_malloc *m,
         hm__debug_count_failed(m);
         return NULL;
     }
-    hm__debug_step_enter(m, site);
+    const uint32_t before = hm__debug_step_enter(m, site);
     void *base = NULL;
     alignment = alignment < 16 ? 16 : alignment;
     void *block = hm__debug_block_reserve(m, size, alignment, level, zeroed, &base);
@@ -88,7 +88,7 @@ void *hm__debug_alloc_slow(debug_malloc *m,
         hm__debug_limit_give(m, size);
         hm__debug_count_failed(m);
     }
-    hm__debug_step_leave(m);
+    hm__debug_step_leave(m, before);
     return block;
 }
 
@@ -109,7 +109,7 @@ hm_status hm__debug_free_slow(debug_malloc *m,
     debug_shape shape;
     const uint32_t id = hm__debug_site_number(site);
     hm__debug_attach();
-    hm__debug_step_enter(m, site);
+    const uint32_t before = hm__debug_step_enter(m, site);
     const hm_status status = hm__debug_block_claim(m, block, &opts, &shape);
     if (status == HM_OK && !hm__debug_guarded_free(m, block, id)) {
         const uint64_t low = hm__debug_load(&hm__debug_header(block)->low);
@@ -121,6 +121,6 @@ hm_status hm__debug_free_slow(debug_malloc *m,
         hm__debug_damage_facts(m, block, &facts);
         hm__debug_block_withdraw(m, block, &facts);
     }
-    hm__debug_step_leave(m);
+    hm__debug_step_leave(m, before);
     return status;
 }

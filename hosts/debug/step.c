@@ -81,21 +81,25 @@ void hm__debug_overlap(debug_malloc *m, hm_site *site)
     }
 }
 
-void hm__debug_step_enter(debug_malloc *m, hm_site *site)
+uint32_t hm__debug_step_enter(debug_malloc *m, hm_site *site)
 {
-    if (!hm__debug_is_shared(m)) {
-        if (DEBUG_GET(m->inside)) {
-            hm__debug_overlap(m, site);
-        }
-        DEBUG_SET(m->inside, hm__debug.core->thread_id());
-        DEBUG_SET(m->inside_site, site);
+    if (hm__debug_is_shared(m)) {
+        return 0;
     }
+    const uint32_t before = DEBUG_GET(m->inside);
+    const uint32_t own = hm__debug.core->thread_id();
+    if (before) {
+        hm__debug_overlap(m, site);
+    }
+    DEBUG_SET(m->inside, own);
+    DEBUG_SET(m->inside_site, site);
+    return before == own ? own : 0;
 }
 
-void hm__debug_step_leave(debug_malloc *m)
+void hm__debug_step_leave(debug_malloc *m, uint32_t before)
 {
     if (!hm__debug_is_shared(m)) {
-        DEBUG_SET(m->inside, 0);
+        DEBUG_SET(m->inside, before);
     }
 }
 

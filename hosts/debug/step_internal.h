@@ -20,8 +20,9 @@ uint32_t hm__debug_site_number(hm_site *site); /* 0 where headers have no room f
 int hm__debug_limit_take(debug_malloc *m, const debug_book *book, size_t more);
 void hm__debug_limit_give(debug_malloc *m, size_t bytes);
 
-void hm__debug_step_enter(debug_malloc *m, hm_site *site);
-void hm__debug_step_leave(debug_malloc *m);
+/* Returns who is inside already, if that is the calling thread: leave puts that back. */
+uint32_t hm__debug_step_enter(debug_malloc *m, hm_site *site);
+void hm__debug_step_leave(debug_malloc *m, uint32_t before);
 
 /* Memory for a block, with its place in the map; NULL: none. */
 void *hm__debug_block_reserve(debug_malloc *m,

@@ -20,21 +20,68 @@ int hm__debug_evicts_here(const debug_book *book)
            (book->thread ? book->thread == me : DEBUG_GET(book->owner->inside) == me->id);
 }
 
+/* Visits the books whose blocks the calling thread gives back just now, or those of other threads; a value other than 0 ends it. */
+static int evicting_visit(int mine, int (*visit)(debug_book *book))
+{
+    int stop = 0;
+    hm__debug.core->lock(&hm__debug.lock);
+    for (debug_host *host = hm__debug.hosts; host; host = host->next) {
+        for (debug_malloc *m = host->mallocs; m; m = m->next) {
+            for (debug_book *book = m->books; book && !stop; book = book->next) {
+                if ((__atomic_load_n(&book->evicting, __ATOMIC_SEQ_CST) ||
+                     (mine && book->paused)) &&
+                    hm__debug_evicts_here(book) == mine) {
+                    stop = visit(book);
+                }
+            }
+        }
+    }
+    hm__debug.core->unlock(&hm__debug.lock);
+    return stop;
+}
+
+static _Thread_local uint32_t pauses;
+
+static int pause_one(debug_book *book)
+{
+    pauses++;
+    book->paused = book->evicting;
+    __atomic_store_n(&book->evicting, 0, __ATOMIC_SEQ_CST);
+    return 0;
+}
+
+static int resume_one(debug_book *book)
+{
+    pauses--;
+    __atomic_store_n(&book->evicting, book->paused, __ATOMIC_SEQ_CST);
+    book->paused = 0;
+    return 0;
+}
+
+/* A thread that comes here from an inner malloc, in the middle of giving a block back, gets no further while it waits: whoever walks
+   must not wait for it meanwhile. */
+static void lock_walking(void)
+{
+    evicting_visit(1, pause_one);
+    hm__debug.core->lock(&hm__debug.walking);
+    if (pauses) {
+        evicting_visit(1, resume_one);
+    }
+}
+
 void hm__debug_evict_enter(debug_book *book)
 {
     if (hm__debug_evict_try(book)) {
         return;
     }
-    /* More than 0 inside another eviction of this thread, which gets no further while this one waits. */
-    const uint32_t before = book->evicting;
     for (;;) {
-        __atomic_exchange_n(&book->evicting, before + 1, __ATOMIC_SEQ_CST);
+        __atomic_add_fetch(&book->evicting, 1, __ATOMIC_SEQ_CST);
         if (!(__atomic_load_n(&hm__debug.walkers, __ATOMIC_SEQ_CST) & DEBUG_WALK_ON) ||
             hm__debug_walk_mine()) {
             return;
         }
-        __atomic_store_n(&book->evicting, 0, __ATOMIC_SEQ_CST);
-        hm__debug.core->lock(&hm__debug.walking);
+        __atomic_sub_fetch(&book->evicting, 1, __ATOMIC_SEQ_CST);
+        lock_walking();
         hm__debug.core->unlock(&hm__debug.walking);
     }
 }
@@ -52,20 +99,18 @@ static void announce_walk(void)
     }
 }
 
+/* What two threads at once left in the word of an unsynchronised malloc says nothing once both are out. */
+static int is_busy(debug_book *book)
+{
+    return book->thread || DEBUG_GET(book->owner->inside);
+}
+
+/* The lock is free meanwhile: what gives blocks back may need it before it is done. */
 static void wait_for_evictions(void)
 {
-    hm__debug.core->lock(&hm__debug.lock);
-    for (debug_host *host = hm__debug.hosts; host; host = host->next) {
-        for (debug_malloc *m = host->mallocs; m; m = m->next) {
-            for (debug_book *book = m->books; book; book = book->next) {
-                while (__atomic_load_n(&book->evicting, __ATOMIC_SEQ_CST) &&
-                       !hm__debug_evicts_here(book)) {
-                    hm__os_sleep_ns(1000);
-                }
-            }
-        }
+    while (evicting_visit(0, is_busy)) {
+        hm__os_sleep_ns(1000);
     }
-    hm__debug.core->unlock(&hm__debug.lock);
 }
 
 void hm__debug_walk_begin(void)
@@ -74,7 +119,7 @@ void hm__debug_walk_begin(void)
         return;
     }
     hm__debug_annotate_begin();
-    hm__debug.core->lock(&hm__debug.walking);
+    lock_walking();
     announce_walk();
     wait_for_evictions();
 }
