@@ -4,7 +4,9 @@
 
 #include <hostmalloc/hostmalloc.h>
 
+#include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 static const verb *const verbs[] = {&hosts_verb,  &check_verb, &report_verb, &diff_verb,
@@ -78,7 +80,15 @@ int main(int argc, char **argv)
     const int code = run(argc > 0 ? argc - 1 : 0, argv + 1);
     /* What did not reach its file was not said. */
     if (fflush(stdout) != 0 || ferror(stdout)) {
-        perror("hostmalloc: standard output");
+        /* The report of a program under run: nobody knows that as our output. */
+        const char *file = getenv("HOSTMALLOC_RUN_OUTPUT");
+        const char *why = strerror(errno);
+        if (file) {
+            fprintf(stderr, "hostmalloc: run: the report in %s is not whole: %s\n", file,
+                    why);
+        } else {
+            fprintf(stderr, "hostmalloc: standard output: %s\n", why);
+        }
         return code == EXIT_CLEAN ? EXIT_FINDINGS : code;
     }
     return code;

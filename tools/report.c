@@ -5,6 +5,7 @@
 #include "report/snapshot.h"
 #include "report/symbols.h"
 
+#include <signal.h>
 #include <string.h>
 
 typedef struct format {
@@ -38,6 +39,9 @@ static int run_report(int count, char **arguments)
     const char *path = NULL;
     const char *known = NULL;
     const format *wanted = &formats[0];
+#ifdef SIGXFSZ
+    signal(SIGXFSZ, SIG_IGN); /* a limit of sizes is told like a full disk */
+#endif
     for (int i = 0; i < count; i++) {
         if (strcmp(arguments[i], "--format") == 0) {
             if (++i == count) {

@@ -14,15 +14,20 @@
 /* Above what programs count on being theirs. */
 #define HIGH_ENOUGH 500
 
-static int held = -1;
-static struct stat opened;
-static const char *path; /* NULL: standard error */
+typedef struct kept {
+    int held;
+    struct stat opened;
+} kept;
 
-static int is_still(int fd)
+static kept report = {.held = -1};
+static kept errors = {.held = -1}; /* standard error, where that is not the report's */
+static const char *path;           /* NULL: standard error */
+
+static int is_still(const kept *k, int fd)
 {
     struct stat now;
-    return fd >= 0 && fstat(fd, &now) == 0 && now.st_dev == opened.st_dev &&
-           now.st_ino == opened.st_ino && now.st_rdev == opened.st_rdev;
+    return fd >= 0 && fstat(fd, &now) == 0 && now.st_dev == k->opened.st_dev &&
+           now.st_ino == k->opened.st_ino && now.st_rdev == k->opened.st_rdev;
 }
 
 static int hold(int fd)
@@ -55,31 +60,51 @@ static int open_held(void)
     return high;
 }
 
+static void keep(kept *k, int fd)
+{
+    k->held = fd;
+    if (fd < 0 || fstat(fd, &k->opened) != 0) {
+        memset(&k->opened, 0, sizeof k->opened);
+    }
+}
+
 void hm__preload_output_start(const char *file)
 {
     path = file;
-    held = path ? open_held() : hold(2);
-    if (held < 0 || fstat(held, &opened) != 0) {
-        memset(&opened, 0, sizeof opened);
+    keep(&report, path ? open_held() : hold(2));
+    if (path) {
+        keep(&errors, hold(2));
     }
+}
+
+static void forget(kept *k)
+{
+    if (is_still(k, k->held)) {
+        close(k->held);
+    }
+    k->held = -1;
 }
 
 void hm__preload_output_forget(void)
 {
-    if (is_still(held)) {
-        close(held);
-    }
-    held = -1;
+    forget(&report);
+    forget(&errors);
+}
+
+static int standard_error(const kept *k)
+{
+    return is_still(k, k->held) ? k->held : is_still(k, 2) ? 2 : -1;
 }
 
 int hm__preload_output(void)
 {
-    if (is_still(held)) {
-        return held;
+    if (path && !is_still(&report, report.held)) {
+        report.held = open_held();
     }
-    if (path) {
-        held = open_held();
-        return held;
-    }
-    return is_still(2) ? 2 : -1;
+    return path ? report.held : standard_error(&report);
+}
+
+int hm__preload_errors(void)
+{
+    return standard_error(path ? &errors : &report);
 }

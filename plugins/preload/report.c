@@ -66,12 +66,12 @@ static void put_number(int fd, const char *name, uint64_t number)
     put(fd, text);
 }
 
-/* A host that records nothing still has a head and an end. */
-static void write_figures(int fd)
+/* A host that records nothing still has a head and an end. 0: there is no room for them. */
+static int write_figures(int fd)
 {
     hm_debug *debug = hm_debug_of_host(host);
-    if (debug && hm_debug_snapshot(debug, fd) == HM_OK) {
-        return;
+    if (debug) {
+        return hm_debug_snapshot(debug, fd) == HM_OK;
     }
     put(fd, "{\"type\":\"snapshot\",\"schema\":1");
     put_text(fd, "version", hm_core_table()->version);
@@ -79,6 +79,7 @@ static void write_figures(int fd)
     put_text(fd, "program", program_invocation_short_name);
     put_text(fd, "spec", spec());
     put(fd, "}\n{\"type\":\"end\",\"lines\":1}\n");
+    return 1;
 }
 
 static void write_bridge(int fd, const hm__injected *injected)
@@ -116,8 +117,9 @@ static void write_run(int fd)
 }
 
 /* Waits for the command: the report stands before whatever comes after the program. 0: it could not be run. */
-static int hand_over(int snapshot, int to)
+static int hand_over(int snapshot, int to, int errors)
 {
+    char name[4096 + 32];
     char *const arguments[] = {
         (char *)(uintptr_t)settings->command,
         (char *)(uintptr_t) "report",
@@ -125,17 +127,19 @@ static int hand_over(int snapshot, int to)
         (char *)(uintptr_t)(settings->format ? settings->format : "text"),
         (char *)(uintptr_t) "-",
         NULL};
-    char *const environment[] = {NULL};
+    char *const environment[] = {settings->report ? name : NULL, NULL};
     posix_spawn_file_actions_t files;
     posix_spawnattr_t attributes;
     sigset_t none;
     pid_t child;
     int status;
+    snprintf(name, sizeof name, "HOSTMALLOC_RUN_OUTPUT=%s",
+             settings->report ? settings->report : "");
     sigemptyset(&none);
     posix_spawn_file_actions_init(&files);
     posix_spawn_file_actions_adddup2(&files, snapshot, 0);
     posix_spawn_file_actions_adddup2(&files, to, 1);
-    posix_spawn_file_actions_adddup2(&files, to, 2);
+    posix_spawn_file_actions_adddup2(&files, errors, 2);
     posix_spawnattr_init(&attributes);
     posix_spawnattr_setsigmask(&attributes, &none);
     posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK);
@@ -158,20 +162,21 @@ static void write_report(void)
     if (to < 0) {
         return;
     }
+    const int errors = hm__preload_errors() < 0 ? to : hm__preload_errors();
     const int snapshot = memfd_create("hostmalloc", MFD_CLOEXEC);
-    if (snapshot >= 0) {
-        write_figures(snapshot);
+    const int is_whole = snapshot >= 0 && write_figures(snapshot);
+    if (is_whole) {
         write_run(snapshot);
         lseek(snapshot, 0, SEEK_SET);
     }
-    if (snapshot < 0 || !hand_over(snapshot, to)) {
+    if (!is_whole || !hand_over(snapshot, to, errors)) {
         hm_error why;
-        hm_error_set(&why, HM_E_OS, "run",
-                     "the report could not be written: %s did not start",
-                     settings->command);
-        put(to, "hostmalloc: ");
-        put(to, why.what);
-        put(to, "\n");
+        hm_error_set(&why, HM_E_OS, "run", "the report could not be written: %s %s",
+                     is_whole ? settings->command : "the figures",
+                     is_whole ? "did not start" : "found no room");
+        put(errors, "hostmalloc: ");
+        put(errors, why.what);
+        put(errors, "\n");
     }
     if (snapshot >= 0) {
         close(snapshot);

@@ -26,6 +26,7 @@ void hm__preload_report_again(void);
 /* Where a report goes, kept from the start on: the program may close its standard error, or change its root. */
 void hm__preload_output_start(const char *file);
 int hm__preload_output(void);         /* -1: what it was is gone */
+int hm__preload_errors(void);         /* what cannot be said there; -1 likewise */
 void hm__preload_output_forget(void); /* in a child that says nothing */
 
 #endif

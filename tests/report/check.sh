@@ -50,6 +50,19 @@ want "src/db.c:42" "$work/out"
 want "double free (HM_E_FREED)" "$work/out"
 want "SUMMARY: 1 errors, 8 blocks and 731 bytes live at 3 sites" "$work/out"
 
+# What cannot be written is told, by a limit of sizes too.
+for format in text json folded pprof heaptrack sarif junit; do
+    "$hostmalloc" report "$work/a.jsonl" --format $format >/dev/full 2>"$work/err"
+    [ $? -eq 1 ] || fail "$format to a full disk: the exit code"
+    want "hostmalloc: standard output: No space left on device" "$work/err"
+done
+"$hostmalloc" diff "$work/a.jsonl" "$work/a.jsonl" >/dev/full 2>"$work/err"
+[ $? -eq 1 ] || fail "diff to a full disk: the exit code"
+want "hostmalloc: standard output: No space left on device" "$work/err"
+(ulimit -f 1 && exec "$hostmalloc" report "$work/b.jsonl" --format sarif >"$work/out" 2>"$work/err")
+[ $? -eq 1 ] || fail "a limit of sizes: the exit code"
+want "hostmalloc: standard output: File too large" "$work/err"
+
 # Known leaks are not counted; mistakes are.
 code 1 "$hostmalloc" report "$work/a.jsonl" --baseline "$work/a.jsonl"
 want "SUMMARY: 1 errors, 0 blocks and 0 bytes live at 3 sites" "$work/out"
