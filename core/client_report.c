@@ -53,22 +53,23 @@ static place_sum *largest_of(sums *s)
     return largest;
 }
 
-static void write_line(int fd, const hm_error *first, const char *second)
+/* 1: all of it was written. */
+static int write_line(int fd, const hm_error *first, const char *second)
 {
     char line[1024] = "==hostmalloc== ";
     strncat(line, first->what, sizeof line - 2 - strlen(line));
     strncat(line, second, sizeof line - 2 - strlen(line));
     strcat(line, "\n");
-    hm__os_write(fd, line, strlen(line));
+    return hm__os_write(fd, line, strlen(line)) == 0;
 }
 
-static void write_place(int fd, const place_sum *sum, const char *where)
+static int write_place(int fd, const place_sum *sum, const char *where)
 {
     hm_error text;
     hm_error_set(&text, HM_OK, "", "    %llu %s of %llu bytes from ",
                  (unsigned long long)sum->blocks, sum->blocks == 1 ? "block" : "blocks",
                  (unsigned long long)sum->bytes);
-    write_line(fd, &text, where);
+    return write_line(fd, &text, where);
 }
 
 static hm_status report(hm_client_key key, const char *kind, const char *what, int fd)
@@ -93,21 +94,21 @@ static hm_status report(hm_client_key key, const char *kind, const char *what, i
     if (!s.all.blocks) {
         return HM_OK;
     }
-    write_line(fd, &text, "");
+    int whole = write_line(fd, &text, "");
     place_sum others = s.all;
     place_sum *sum = known ? largest_of(&s) : NULL;
     for (int shown = 0; sum && shown < SHOWN; shown++) {
-        write_place(fd, sum,
-                    hm_site_text(hm_site_from_id(sum->site), 1, where, sizeof where));
+        whole &= write_place(
+            fd, sum, hm_site_text(hm_site_from_id(sum->site), 1, where, sizeof where));
         others.blocks -= sum->blocks;
         others.bytes -= sum->bytes;
         sum->blocks = 0;
         sum = largest_of(&s);
     }
     if (known && others.blocks) {
-        write_place(fd, &others, "other places");
+        whole &= write_place(fd, &others, "other places");
     }
-    return HM_OK;
+    return whole ? HM_OK : HM_E_OS;
 }
 
 /* Places are read under a lock of theirs, after the client was left. */

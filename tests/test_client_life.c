@@ -2,6 +2,7 @@
 /* How clients end: stopped, reclaimed, reported, with their runtime, without memory; and that nothing stays behind. */
 #include "client_check.h"
 
+#include <fcntl.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -231,6 +232,19 @@ static void client__reports_by_place(void **state)
     go_back();
 }
 
+static void client__reports_that_are_lost_are_answered(void **state)
+{
+    (void)state;
+    const int full = open("/dev/full", O_WRONLY);
+    hm_client_key key = open_client("full", 0);
+    assert_int_equal(HM_OK, hm_client_report(key, NULL, NULL, full)); /* nothing to say */
+    assert_non_null(hm_client_alloc(key, 6, HM_SITE, NULL));
+    assert_int_equal(HM_E_OS, hm_client_report(key, NULL, NULL, full));
+    assert_int_equal(HM_E_OS, hm_client_report(key, NULL, NULL, -1));
+    close_client(key);
+    close(full);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -241,6 +255,7 @@ int main(void)
         CLIENT_CASE(client__places_are_used_again),
         CLIENT_CASE(client__out_of_memory_at_every_step),
         CLIENT_CASE(client__reports_by_place),
+        CLIENT_CASE(client__reports_that_are_lost_are_answered),
     };
     return cmocka_run_group_tests(tests, client_setup, NULL);
 }

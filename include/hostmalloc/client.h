@@ -114,7 +114,7 @@ HM_API hm_status hm_client_walk(hm_client_key key, hm_visit *visit, void *contex
  * for each of the places that hold most, where the host keeps places. Nothing when nothing is live. Allocates nothing.
  * @param kind NULL is "client"
  * @param what NULL is "goes on"
- * @return HM_OK; HM_E_NOT_FOUND
+ * @return HM_OK; HM_E_NOT_FOUND; HM_E_OS when not all of it could be written
  * @threads any
  */
 HM_API hm_status hm_client_report(hm_client_key key,
