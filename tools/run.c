@@ -329,6 +329,8 @@ const verb run_verb = {
     "library;\n"
     "programs that a signal ends write no report: --host debug:live=FILE keeps their "
     "figures.\n"
+    "A report that cannot be written whole is told on standard error; the exit code "
+    "stays.\n"
     "A host that takes its blocks from malloc itself is refused, but for --no-malloc.\n"
     "Exit codes: the program's; 2 usage or a host that is none, 126 and 127 no program, "
     "as in shells.\n",
