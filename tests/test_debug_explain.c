@@ -71,9 +71,9 @@ static void explain__names_none_that_is_far(void **state)
     const size_t bytes = (size_t)8 << 20;
     (void)state;
     fixture_open(&f, ",leaks=no", 0);
-    void *block = hm_alloc(f.m, 100);
     char *empty = mmap(NULL, bytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     assert_true(empty != MAP_FAILED);
+    void *block = hm_alloc(f.m, bytes); /* mapped just below, mostly */
     const void *const far[] = {empty + bytes / 2, NULL, (void *)UINTPTR_MAX};
     for (size_t i = 0; i < sizeof(far) / sizeof(far[0]); i++) {
         const char *text = explained(far[i], HM_E_NOT_FOUND);
