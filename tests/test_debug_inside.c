@@ -99,6 +99,45 @@ static void use_other(void)
     }
 }
 
+static void use_mine(void)
+{
+    for (int i = 0; i < 4; i++) {
+        char *block = alloc_here(mine, 48);
+        memset(block, 'a', 48);
+        assert_int_equal(hm_free_sized(mine, block, 48), HM_OK);
+    }
+}
+
+/* What is freed while blocks go back finds no room among them. */
+static void debug_inside__frees_while_blocks_go_back(void **state)
+{
+    static const char *const specs[] = {",mode=stats+hooked", "+hooked",
+                                        ",quarantine=0+hooked", ",quarantine=3+hooked",
+                                        ",mode=full,edges=no,quarantine=6+hooked"};
+    (void)state;
+    for (size_t k = 0; k < 2 * COUNT(specs); k++) {
+        debug_fixture f;
+        void *blocks[100];
+        fixture_open(&f, specs[k / 2], k % 2 ? HM_MALLOC_THREADSAFE : 0);
+        mine = f.m;
+        for (size_t i = 0; i < COUNT(blocks); i++) {
+            blocks[i] = alloc_here(mine, i * 40);
+        }
+        on_free = use_mine;
+        for (size_t i = 0; i < COUNT(blocks); i++) {
+            assert_int_equal(hm_free(mine, blocks[i]), HM_OK);
+        }
+        hm_malloc_trim(mine);
+        on_free = NULL;
+        assert_int_equal(fixture_stats(mine).live_blocks, 0);
+        assert_int_equal(fixture_stats(mine).live_bytes, 0);
+        hm_malloc_trim(mine);
+        assert_int_equal(fixture_stats(mine).overhead_bytes, 0);
+        fixture_close(&f);
+        assert_string_equal(f.text, "");
+    }
+}
+
 static void ask_mine(void)
 {
     fixture_stats(mine);
@@ -152,8 +191,11 @@ static void debug_inside__walks_while_the_inner_host_comes_back(void **state)
     static const struct {
         void (*back)(void);
         int rounds;
-    } rows[] = {
-        {ask_mine, 2000}, {walk_mine, 200}, {use_other, 1000}, {free_inside_other, 200}};
+    } rows[] = {{ask_mine, 2000},
+                {use_mine, 500},
+                {walk_mine, 200},
+                {use_other, 1000},
+                {free_inside_other, 200}};
     (void)state;
     for (size_t k = 0; k < COUNT(specs) * COUNT(rows); k++) {
         debug_fixture f, g;
@@ -313,6 +355,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(debug_inside__after_a_large_block_shrinks),
+        cmocka_unit_test(debug_inside__frees_while_blocks_go_back),
         cmocka_unit_test(debug_inside__walks_while_the_inner_host_comes_back),
         cmocka_unit_test(debug_inside__snapshots_beside_verdicts),
         cmocka_unit_test(debug_inside__a_thread_ends_below),

@@ -82,6 +82,12 @@ static int table_reserve(debug_thread *thread, uint32_t number)
     return 1;
 }
 
+/* Two halves and one to spare; see quarantine.c. */
+static size_t held_bytes(const debug_book *book)
+{
+    return (2 * (size_t)book->held_half + 1) * sizeof(debug_held);
+}
+
 /* The common book of a thread-safe malloc holds none: no thread frees there. Nor does any that only counts. */
 static int held_make(debug_book *book)
 {
@@ -91,7 +97,7 @@ static int held_make(debug_book *book)
     }
     book->held_half = (book->owner->host->held_entries + 1) / 2;
     book->held_half += book->held_half == 0;
-    book->held = hm__debug.core->memory_alloc(2 * book->held_half * sizeof(debug_held));
+    book->held = hm__debug.core->memory_alloc(held_bytes(book));
     book->held_next = book->held;
     book->held_room = hm__debug_held_most(book);
     book->held_end = book->held ? book->held + book->held_half : NULL;
@@ -100,7 +106,7 @@ static int held_make(debug_book *book)
 
 static void held_free(debug_book *book)
 {
-    hm__debug.core->memory_free(book->held, 2 * book->held_half * sizeof(debug_held));
+    hm__debug.core->memory_free(book->held, held_bytes(book));
     book->held = NULL;
 }
 

@@ -53,7 +53,8 @@ static void fork_child(void *context)
             for (debug_book *book = m->books; book; book = book->next) {
                 if ((book->evicting || book->paused) && !hm__debug_evicts_here(book)) {
                     book->held_older = 0;
-                    book->held_next = book->held_end - book->held_half;
+                    book->held_next = book->held;
+                    book->held_end = book->held ? book->held + book->held_half : NULL;
                     book->held_room = 0;
                     book->evicting = 0;
                     book->paused = 0;

@@ -120,6 +120,37 @@ static void evict(debug_book *book, debug_held *from, const debug_held *end)
     hm__debug_evict_leave(book);
 }
 
+/* Behind the two halves: for what is freed while blocks go back, by an inner malloc that calls back. */
+static debug_held *spare_of(const debug_book *book)
+{
+    return book->held + 2 * book->held_half;
+}
+
+static int is_apart(const debug_book *book)
+{
+    return book->held_end == spare_of(book) + 1;
+}
+
+/* Neither half is to be touched meanwhile. */
+static void evict_half(debug_book *book, debug_held *from, const debug_held *end)
+{
+    debug_held *const last = book->held_end;
+    debug_held *const next = book->held_next;
+    book->held_end = spare_of(book) + 1;
+    DEBUG_SET(book->held_next, spare_of(book));
+    evict(book, from, end);
+    book->held_end = last;
+    DEBUG_SET(book->held_next, next);
+}
+
+/* Nothing is held back meanwhile. */
+static void evict_spare(debug_book *book)
+{
+    debug_held one = *spare_of(book);
+    DEBUG_SET(book->held_next, spare_of(book));
+    evict(book, &one, &one + 1);
+}
+
 static debug_held *other_half(const debug_book *book)
 {
     return book->held_end == book->held + book->held_half ? book->held + book->held_half
@@ -146,17 +177,17 @@ static debug_held *newer_half(const debug_book *book)
 
 void hm__debug_evict_all(debug_book *book)
 {
-    if (!book->held) {
+    if (!book->held || is_apart(book)) {
         return;
     }
     hm__debug_tell_later();
     if (book->held_older) {
         debug_held *const older = other_half(book);
-        evict(book, older, older + book->held_older);
+        evict_half(book, older, older + book->held_older);
         DEBUG_SET(book->held_older, 0);
     }
     if (book->held_next != newer_half(book)) {
-        evict(book, newer_half(book), book->held_next);
+        evict_half(book, newer_half(book), book->held_next);
         DEBUG_SET(book->held_next, newer_half(book));
     }
     book->held_room = hm__debug_held_most(book);
@@ -166,6 +197,10 @@ void hm__debug_evict_all(debug_book *book)
 
 void hm__debug_make_room(debug_book *book)
 {
+    if (is_apart(book)) {
+        evict_spare(book);
+        return;
+    }
     debug_held *const older = other_half(book);
     if (!book->owner->host->held_entries) {
         hm__debug_evict_all(book);
@@ -173,7 +208,7 @@ void hm__debug_make_room(debug_book *book)
     }
     hm__debug_tell_later();
     if (book->held_older) {
-        evict(book, older, older + book->held_older);
+        evict_half(book, older, older + book->held_older);
     }
     DEBUG_SET(book->held_older, (uint32_t)(book->held_next - newer_half(book)));
     book->held_end = older + book->held_half;
