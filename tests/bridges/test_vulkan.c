@@ -275,7 +275,6 @@ static uint64_t edges(hm_malloc *m)
     }
     assert_null(memory.pfnReallocation(m, NULL, 0, 8, 1));
     assert_null(memory.pfnAllocation(m, SIZE_MAX, 8, 0));
-    assert_null(memory.pfnAllocation(m, 8, SIZE_MAX / 2 + 1, 0));
     assert_null(memory.pfnAllocation(m, 8, 0, 0));
     assert_null(memory.pfnAllocation(m, 8, 3, 0));
     assert_null(memory.pfnAllocation(m, 8, 24, 0));
@@ -288,8 +287,17 @@ static uint64_t edges(hm_malloc *m)
 
 static void vulkan__edges(void **state)
 {
+    hm_host *host;
+    hm_malloc *m;
     (void)state;
     work_everywhere("edges", edges, WORK_NOT_FAILED);
+    /* A mistake to the debug host, and no memory to any. */
+    assert_int_equal(hm_host_open("default", &host, NULL), HM_OK);
+    assert_int_equal(hm_host_create_malloc(host, "edges", 0, &m, NULL), HM_OK);
+    const VkAllocationCallbacks memory = hm_vulkan_callbacks(m);
+    assert_null(memory.pfnAllocation(m, 8, SIZE_MAX / 2 + 1, 0));
+    hm_malloc_release(m);
+    hm_host_release(host);
 }
 
 int main(void)
