@@ -305,6 +305,25 @@ static void debug__reset_and_scope_free_everything(void **state)
 }
 
 /* What was overrun is reported even when nobody frees it. */
+/* What a reset gives back and what comes after it were never both live. */
+static void debug__reset_ends_a_rise(void **state)
+{
+    (void)state;
+    for (uint32_t flags = 0; flags <= HM_MALLOC_THREADSAFE;
+         flags += HM_MALLOC_THREADSAFE) {
+        debug_fixture f;
+        fixture_open(&f, "+default", flags);
+        for (int i = 0; i < 3; i++) {
+            assert_non_null(hm_alloc(f.m, 1000));
+            assert_int_equal(hm_malloc_reset(f.m), HM_OK);
+        }
+        assert_int_equal(fixture_stats(f.m).live_bytes, 0);
+        assert_int_equal(fixture_stats(f.m).peak_bytes, 1000);
+        fixture_close(&f);
+        assert_string_equal(f.text, "");
+    }
+}
+
 static void debug__reset_checks_what_it_frees(void **state)
 {
     debug_fixture f;
@@ -439,6 +458,7 @@ int main(void)
         cmocka_unit_test(debug__describes_a_block),
         cmocka_unit_test(debug__limit_is_exact),
         cmocka_unit_test(debug__reset_and_scope_free_everything),
+        cmocka_unit_test(debug__reset_ends_a_rise),
         cmocka_unit_test(debug__reset_checks_what_it_frees),
         cmocka_unit_test(debug__closed_is_drained),
         cmocka_unit_test(debug__executable_blocks_are_the_inner_hosts_affair),

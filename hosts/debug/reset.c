@@ -15,7 +15,12 @@ static int reset_one(void *context, void *block, unsigned state)
     if (!facts.intact || facts.number != m->number) {
         return 0;
     }
-    hm__debug_count_free_common(m, facts.site_id, facts.bytes);
+    /* In the own book, if there is one: the peak of a malloc that one thread uses is that book's. */
+    if (hm__debug_book_mine(m)) {
+        hm__debug_count_out(m, facts.site_id, facts.bytes);
+    } else {
+        hm__debug_count_free_common(m, facts.site_id, facts.bytes);
+    }
     if (m->limit != DEBUG_NO_LIMIT && hm__debug_is_shared(m)) {
         hm__debug_uncharge(m, facts.bytes);
     }
