@@ -227,6 +227,34 @@ static void debug_inside__walks_while_the_inner_host_comes_back(void **state)
     }
 }
 
+static void *allocate_large_until_over(void *context)
+{
+    (void)context;
+    while (!__atomic_load_n(&over, __ATOMIC_ACQUIRE)) {
+        assert_int_equal(hm_free(mine, alloc_here(mine, (size_t)1 << 30)), HM_OK);
+    }
+    return NULL;
+}
+
+/* Who asks beside a thread that counts is told of no more than there were at any time. */
+static void debug_inside__a_peak_beside_its_writer(void **state)
+{
+    debug_fixture f;
+    pthread_t thread;
+    (void)state;
+    fixture_open(&f, ",mode=stats+default", HM_MALLOC_THREADSAFE);
+    mine = f.m;
+    over = 0;
+    pthread_create(&thread, NULL, allocate_large_until_over, NULL);
+    for (int i = 0; i < (UNDER_SANITIZER ? 200 : 100000); i++) {
+        assert_true(fixture_stats(mine).peak_bytes <= (size_t)1 << 30);
+    }
+    __atomic_store_n(&over, 1, __ATOMIC_RELEASE);
+    pthread_join(thread, NULL);
+    fixture_close(&f);
+    assert_string_equal(f.text, "");
+}
+
 static void *make_mistakes(void *context)
 {
     (void)context;
@@ -357,6 +385,7 @@ int main(void)
         cmocka_unit_test(debug_inside__after_a_large_block_shrinks),
         cmocka_unit_test(debug_inside__frees_while_blocks_go_back),
         cmocka_unit_test(debug_inside__walks_while_the_inner_host_comes_back),
+        cmocka_unit_test(debug_inside__a_peak_beside_its_writer),
         cmocka_unit_test(debug_inside__snapshots_beside_verdicts),
         cmocka_unit_test(debug_inside__a_thread_ends_below),
         cmocka_unit_test(debug_inside__after_the_last_destructor),

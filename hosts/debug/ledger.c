@@ -18,11 +18,10 @@ static void peak_raise(int64_t *peak, int64_t seen)
 /* The most live bytes the book has seen. */
 static int64_t book_peak(const debug_book *book)
 {
-    const int64_t room = DEBUG_GET(book->room);
-    const int64_t least = DEBUG_GET(book->room_least);
-    const int64_t seen =
-        DEBUG_GET(book->told) + DEBUG_TELL_BYTES - (room < least ? room : least);
+    const int64_t live = hm__debug_book_live(book);
+    const int64_t most = hm__debug_book_at(book, &book->room_least);
     const int64_t peak = DEBUG_GET(book->peak);
+    const int64_t seen = live > most ? live : most;
     return seen > peak ? seen : peak;
 }
 
@@ -32,9 +31,9 @@ void hm__debug_book_tell(debug_book *book)
     const int64_t live = hm__debug_book_live(book);
     const int64_t news = live - book->told;
     DEBUG_SET(book->peak, book_peak(book));
-    DEBUG_SET(book->told, live);
     DEBUG_SET(book->room, DEBUG_TELL_BYTES);
     DEBUG_SET(book->room_least, DEBUG_TELL_BYTES);
+    __atomic_store_n(&book->told, live, __ATOMIC_RELEASE);
     if (m->limit == DEBUG_NO_LIMIT) { /* with one, charged is exact already */
         peak_raise(&m->shared_peak,
                    __atomic_add_fetch(&m->charged, news, __ATOMIC_RELAXED));

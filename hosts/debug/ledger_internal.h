@@ -55,9 +55,21 @@ DEBUG_INLINE debug_tally *hm__debug_tally_of(const debug_book *book, uint64_t lo
 
 _Static_assert(DEBUG_GROUP == 16 && sizeof(debug_tally) == 64, "as the shifts say");
 
+/* Live bytes where so much room is left, or was. A tell sets told last, so that a reader beside it finds no more than there were:
+   it takes told as it is before and after the room. */
+static inline int64_t hm__debug_book_at(const debug_book *book, const int64_t *room)
+{
+    int64_t told, left;
+    do {
+        told = __atomic_load_n(&book->told, __ATOMIC_ACQUIRE);
+        left = __atomic_load_n(room, __ATOMIC_ACQUIRE);
+    } while (told != DEBUG_GET(book->told));
+    return told + DEBUG_TELL_BYTES - left;
+}
+
 static inline int64_t hm__debug_book_live(const debug_book *book)
 {
-    return DEBUG_GET(book->told) + DEBUG_TELL_BYTES - DEBUG_GET(book->room);
+    return hm__debug_book_at(book, &book->room);
 }
 
 static inline uint64_t hm__debug_tally_peak(const debug_tally *tally)
