@@ -69,19 +69,22 @@ static void lock_walking(void)
     }
 }
 
+static uint32_t waiting; /* atomic: threads that want to give blocks back */
+
 void hm__debug_evict_enter(debug_book *book)
 {
     if (hm__debug_evict_try(book)) {
         return;
     }
-    for (;;) {
-        __atomic_add_fetch(&book->evicting, 1, __ATOMIC_SEQ_CST);
-        if (!(__atomic_load_n(&hm__debug.walkers, __ATOMIC_SEQ_CST) & DEBUG_WALK_ON) ||
-            hm__debug_walk_mine()) {
-            return;
-        }
+    __atomic_add_fetch(&book->evicting, 1, __ATOMIC_SEQ_CST);
+    if ((__atomic_load_n(&hm__debug.walkers, __ATOMIC_SEQ_CST) & DEBUG_WALK_ON) &&
+        !hm__debug_walk_mine()) {
         __atomic_sub_fetch(&book->evicting, 1, __ATOMIC_SEQ_CST);
+        /* Nobody walks while the lock is held, and the next who does waits. */
+        __atomic_add_fetch(&waiting, 1, __ATOMIC_RELAXED);
         lock_walking();
+        __atomic_sub_fetch(&waiting, 1, __ATOMIC_RELAXED);
+        __atomic_add_fetch(&book->evicting, 1, __ATOMIC_SEQ_CST);
         hm__debug.core->unlock(&hm__debug.walking);
     }
 }
@@ -119,6 +122,10 @@ void hm__debug_walk_begin(void)
         return;
     }
     hm__debug_annotate_begin();
+    /* Locks are not fair: who walks all the time would always have this one. */
+    for (int i = 0; i < 10 && __atomic_load_n(&waiting, __ATOMIC_RELAXED); i++) {
+        hm__os_sleep_ns(1000);
+    }
     lock_walking();
     announce_walk();
     wait_for_evictions();
