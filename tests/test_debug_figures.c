@@ -227,6 +227,31 @@ static void debug__describes_a_block(void **state)
     fixture_close(&f);
 }
 
+/* What the host below has no memory for never was live. */
+static void debug__refused_blocks_are_no_peak(void **state)
+{
+    (void)state;
+    for (uint32_t flags = 0; flags <= HM_MALLOC_THREADSAFE;
+         flags += HM_MALLOC_THREADSAFE) {
+        for (int limited = 0; limited < 2; limited++) {
+            debug_fixture f;
+            hm_malloc *m;
+            fixture_open(&f, "", 0);
+            const hm_malloc_opts opts = {.size = sizeof(opts),
+                                         .name = "refused",
+                                         .flags = flags,
+                                         .limit = limited ? (uint64_t)1 << 46 : 0};
+            assert_int_equal(hm_host_create_malloc_opts(f.host, &opts, &m, NULL), HM_OK);
+            void *kept = hm_alloc(m, 700);
+            assert_null(hm_alloc(m, (size_t)1 << 45));
+            assert_int_equal(fixture_stats(m).peak_bytes, 700);
+            assert_int_equal(hm_free(m, kept), HM_OK);
+            hm_malloc_release(m);
+            fixture_close(&f);
+        }
+    }
+}
+
 static void debug__limit_is_exact(void **state)
 {
     (void)state;
@@ -456,6 +481,7 @@ int main(void)
         cmocka_unit_test(debug__sites_known_at_run_time),
         cmocka_unit_test(debug__walk_shows_own_live_blocks),
         cmocka_unit_test(debug__describes_a_block),
+        cmocka_unit_test(debug__refused_blocks_are_no_peak),
         cmocka_unit_test(debug__limit_is_exact),
         cmocka_unit_test(debug__reset_and_scope_free_everything),
         cmocka_unit_test(debug__reset_ends_a_rise),

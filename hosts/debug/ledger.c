@@ -58,6 +58,11 @@ uint64_t hm__debug_count_in(debug_book *book, debug_tally *tally, size_t bytes)
     if (book->room < 0) {
         hm__debug_book_tell(book);
     }
+    /* Under a limit it was charged before there was memory for it: only now is it there. */
+    debug_malloc *m = book->owner;
+    if (m->limit != DEBUG_NO_LIMIT) {
+        peak_raise(&m->shared_peak, DEBUG_GET(m->charged));
+    }
     return serial;
 }
 
@@ -69,7 +74,6 @@ int hm__debug_charge(debug_malloc *m, size_t bytes)
         hm__debug_uncharge(m, bytes);
         return 0;
     }
-    peak_raise(&m->shared_peak, live);
     return 1;
 }
 
