@@ -61,7 +61,7 @@ hm__debug_give_back_plain(debug_malloc *m, debug_book *book, void *block, size_t
     }
     HM_LOAD(inner->vtbl)
         ->free_sized(inner, hm__debug_header(block), hm__debug_whole(bytes, 0, 0));
-    hm__debug_evict_leave(book);
+    hm__debug_evict_done(book);
 }
 
 #endif

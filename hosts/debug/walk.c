@@ -73,12 +73,11 @@ static uint32_t waiting; /* atomic: threads that want to give blocks back */
 
 void hm__debug_evict_enter(debug_book *book)
 {
-    if (hm__debug_evict_try(book)) {
+    if (walk_depth || hm__debug_evict_try(book)) {
         return;
     }
     __atomic_add_fetch(&book->evicting, 1, __ATOMIC_SEQ_CST);
-    if ((__atomic_load_n(&hm__debug.walkers, __ATOMIC_SEQ_CST) & DEBUG_WALK_ON) &&
-        !hm__debug_walk_mine()) {
+    if (__atomic_load_n(&hm__debug.walkers, __ATOMIC_SEQ_CST) & DEBUG_WALK_ON) {
         __atomic_sub_fetch(&book->evicting, 1, __ATOMIC_SEQ_CST);
         /* Nobody walks while the lock is held, and the next who does waits. */
         __atomic_add_fetch(&waiting, 1, __ATOMIC_RELAXED);
@@ -86,6 +85,13 @@ void hm__debug_evict_enter(debug_book *book)
         __atomic_sub_fetch(&waiting, 1, __ATOMIC_RELAXED);
         __atomic_add_fetch(&book->evicting, 1, __ATOMIC_SEQ_CST);
         hm__debug.core->unlock(&hm__debug.walking);
+    }
+}
+
+void hm__debug_evict_leave(debug_book *book)
+{
+    if (!walk_depth) {
+        hm__debug_evict_done(book);
     }
 }
 

@@ -14,13 +14,11 @@
 #define DEBUG_WALK_ON     1u /* blocks must stay where they are */
 #define DEBUG_WALK_FENCED 2u /* hm__os_barrier_others does not work here */
 
-/* Around anything that gives memory of blocks back to an inner malloc. */
+/* Around anything that gives memory of blocks back to an inner malloc. Whoever walks says nothing: nobody else does meanwhile, and
+   the book may be another thread's. */
 void hm__debug_evict_enter(debug_book *book);
-DEBUG_INLINE void hm__debug_evict_leave(debug_book *book)
-{
-    DEBUG_ADD_LAST(book->evicting, -1u);
-}
-/* 1: entered. 0: somebody walks, or barriers are needed; ask hm__debug_evict_enter. */
+void hm__debug_evict_leave(debug_book *book);
+/* The same in a hurry. 1: entered. 0: somebody walks, or barriers are needed; ask hm__debug_evict_enter. */
 DEBUG_INLINE int hm__debug_evict_try(debug_book *book)
 {
     DEBUG_ADD(book->evicting, 1u);
@@ -30,6 +28,10 @@ DEBUG_INLINE int hm__debug_evict_try(debug_book *book)
         return 0;
     }
     return 1;
+}
+DEBUG_INLINE void hm__debug_evict_done(debug_book *book)
+{
+    DEBUG_ADD_LAST(book->evicting, -1u);
 }
 /* The calling thread is the one that gives blocks of this book back. */
 int hm__debug_evicts_here(const debug_book *book);
