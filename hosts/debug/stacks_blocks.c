@@ -58,30 +58,31 @@ static int is_wanted(const entry *e, const debug_host *but)
 static int rebuild(shard *s, const debug_host *but)
 {
     const hm_core *core = hm__debug.core;
-    const shard old = *s;
+    entry *const old = s->entries;
+    const uint32_t old_room = s->room;
     uint32_t wanted = 0;
-    for (uint32_t i = 0; i < old.room; i++) {
-        wanted += old.entries[i].block && is_wanted(&old.entries[i], but);
+    for (uint32_t i = 0; i < old_room; i++) {
+        wanted += old[i].block && is_wanted(&old[i], but);
     }
-    s->room = FIRST_ROOM;
-    while (s->room < wanted * 2 + FIRST_ROOM / 2) {
-        s->room *= 2;
+    uint32_t room = FIRST_ROOM;
+    while (room < wanted * 2 + FIRST_ROOM / 2) {
+        room *= 2;
     }
-    s->entries =
-        s->room <= SHARD_BLOCKS ? core->pages_map(s->room * sizeof(entry)) : NULL;
-    if (!s->entries) {
-        *s = old;
+    entry *entries = room <= SHARD_BLOCKS ? core->pages_map(room * sizeof(entry)) : NULL;
+    if (!entries) {
         return 0;
     }
+    s->entries = entries;
+    DEBUG_SET(s->room, room);
     s->count = 0;
-    for (uint32_t i = 0; i < old.room; i++) {
-        if (old.entries[i].block && is_wanted(&old.entries[i], but)) {
-            *place_of(s, old.entries[i].block) = old.entries[i];
+    for (uint32_t i = 0; i < old_room; i++) {
+        if (old[i].block && is_wanted(&old[i], but)) {
+            *place_of(s, old[i].block) = old[i];
             s->count++;
         }
     }
-    if (old.entries) {
-        core->pages_unmap(old.entries, old.room * sizeof(entry));
+    if (old) {
+        core->pages_unmap(old, old_room * sizeof(entry));
     }
     return 1;
 }
