@@ -49,7 +49,7 @@ size_t hm__os_random(void *bytes, size_t count);
 /* Retries short writes and interruptions; keeps errno. A limit of sizes and a pipe that nobody reads end the write, not the process.
    0, or the number of the error that kept the rest from being written. */
 int hm__os_write(int fd, const char *text, size_t bytes);
-int hm__os_error(void);          /* errno or GetLastError() of this thread */
+int hm__os_error(void); /* errno or GetLastError() of this thread */
 _Noreturn void hm__os_abort(void);
 
 /* 1: every other running thread of the process has passed a full memory barrier meanwhile, so that they can do without

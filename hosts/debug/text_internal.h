@@ -11,7 +11,7 @@
 typedef struct debug_text {
     size_t length;
     size_t line; /* where the last line starts */
-    int lost;    /* the error that kept some of what was sent from being written; 0: none */
+    int lost; /* the error that kept some of what was sent from being written; 0: none */
     char text[4096];
 } debug_text;
 

@@ -2,9 +2,9 @@
 /* core/os_windows*.c: what os.h promises, where the tests of the other systems cannot be used. */
 #include "check.h"
 
+#include <errno.h>
 #include <hostmalloc/bridges/ole.h>
 #include <hostmalloc/hostmalloc.h>
-#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 #include <windows.h>
