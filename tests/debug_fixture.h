@@ -47,6 +47,21 @@ static inline const char *fixture_report(debug_fixture *f)
     return f->text;
 }
 
+/* What hm_debug_explain writes of an address. */
+static inline const char *
+fixture_explained(const debug_fixture *f, const void *address, hm_status expected)
+{
+    static char text[4096];
+    FILE *file = tmpfile();
+    assert_non_null(file);
+    assert_int_equal(hm_debug_explain(hm_debug_of_host(f->host), address, fileno(file)),
+                     expected);
+    rewind(file);
+    text[fread(text, 1, sizeof(text) - 1, file)] = '\0';
+    fclose(file);
+    return text;
+}
+
 /* Gives back what open took; the report can be read afterwards. */
 static inline void fixture_close(debug_fixture *f)
 {

@@ -9,19 +9,6 @@
 
 static debug_fixture f;
 
-static const char *explained(const void *address, hm_status expected)
-{
-    static char text[4096];
-    FILE *file = tmpfile();
-    assert_non_null(file);
-    assert_int_equal(hm_debug_explain(hm_debug_of_host(f.host), address, fileno(file)),
-                     expected);
-    rewind(file);
-    text[fread(text, 1, sizeof(text) - 1, file)] = '\0';
-    fclose(file);
-    return text;
-}
-
 static void expect_start(const char *text, const char *start)
 {
     if (strncmp(text, start, strlen(start)) != 0) {
@@ -42,7 +29,8 @@ static void explain__names_the_block_before(void **state)
         assert_non_null(block);
         snprintf(expected, sizeof(expected), " is %u bytes past the end of a block\n",
                  GUARD - 1);
-        assert_non_null(strstr(explained(block + sizes[i] + GUARD - 1, HM_OK), expected));
+        assert_non_null(
+            strstr(fixture_explained(&f, block + sizes[i] + GUARD - 1, HM_OK), expected));
         for (size_t k = 0; k < sizeof(beyond) / sizeof(beyond[0]); k++) {
             char *address = block + sizes[i] + beyond[k];
             snprintf(expected, sizeof(expected),
@@ -52,11 +40,12 @@ static void explain__names_the_block_before(void **state)
                      "  allocated    explain.c:%zu, thread ",
                      (void *)address, beyond[k], (void *)block, sizes[i],
                      sizes[i] == 1 ? "" : "s", 10 + i);
-            expect_start(explained(address, HM_E_NOT_FOUND), expected);
+            expect_start(fixture_explained(&f, address, HM_E_NOT_FOUND), expected);
         }
         assert_int_equal(hm_debug_free(f.m, block, "explain.c", 30), HM_OK);
         if (sizes[i] < 1000) { /* larger ones are not all held back */
-            const char *text = explained(block + sizes[i] + GUARD, HM_E_NOT_FOUND);
+            const char *text =
+                fixture_explained(&f, block + sizes[i] + GUARD, HM_E_NOT_FOUND);
             assert_non_null(strstr(text, ", 8 bytes past the end of a freed block\n"));
             assert_non_null(strstr(text, "\n  freed        explain.c:30, thread "));
         }
@@ -76,7 +65,7 @@ static void explain__names_none_that_is_far(void **state)
     void *block = hm_alloc(f.m, bytes); /* mapped just below, mostly */
     const void *const far[] = {empty + bytes / 2, NULL, (void *)UINTPTR_MAX};
     for (size_t i = 0; i < sizeof(far) / sizeof(far[0]); i++) {
-        const char *text = explained(far[i], HM_E_NOT_FOUND);
+        const char *text = fixture_explained(&f, far[i], HM_E_NOT_FOUND);
         assert_non_null(strstr(text, " is in no block that is known\n"));
         assert_null(strstr(text, "block before"));
     }
@@ -99,7 +88,7 @@ static void explain__names_a_block_whose_header_is_lost(void **state)
                  "==hostmalloc== address %p is in no block that is known\n"
                  "  block%s %p, size and site are overwritten\n",
                  (void *)(block + i), i ? " before" : "       ", (void *)block);
-        assert_string_equal(explained(block + i, HM_E_NOT_FOUND), expected);
+        assert_string_equal(fixture_explained(&f, block + i, HM_E_NOT_FOUND), expected);
     }
     assert_int_equal(hm_free(f.m, block), HM_E_CORRUPT);
     fixture_close(&f);

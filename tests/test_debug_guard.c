@@ -50,20 +50,6 @@ static int is_guarded(char *block, size_t size)
     return is_fault(block + ((size + 15) & ~(size_t)15), 0);
 }
 
-/* What hm_debug_explain writes. */
-static const char *explained(const void *address, hm_status expected)
-{
-    static char text[4096];
-    FILE *file = tmpfile();
-    assert_non_null(file);
-    assert_int_equal(hm_debug_explain(hm_debug_of_host(f.host), address, fileno(file)),
-                     expected);
-    rewind(file);
-    text[fread(text, 1, sizeof(text) - 1, file)] = '\0';
-    fclose(file);
-    return text;
-}
-
 static void guard__faults_past_the_end_and_after_the_free(void **state)
 {
     static const size_t sizes[] = {0, 1, 16, 41, 100, 4096, 5000, 100000};
@@ -77,12 +63,13 @@ static void guard__faults_past_the_end_and_after_the_free(void **state)
         char *end = block + ((size + 15) & ~(size_t)15);
         assert_true(is_fault(end, 0));
         assert_true(is_fault(end, 1));
-        assert_non_null(strstr(explained(end, HM_OK), "past the end of a block\n"));
+        assert_non_null(
+            strstr(fixture_explained(&f, end, HM_OK), "past the end of a block\n"));
         assert_int_equal(hm_debug_free(f.m, block, "src/guard.c", 11), HM_OK);
         if (size) {
             assert_true(is_fault(block, 0));
             assert_true(is_fault(block + size - 1, 1));
-            const char *text = explained(block, HM_OK);
+            const char *text = fixture_explained(&f, block, HM_OK);
             assert_non_null(strstr(text, "0 bytes inside a freed block\n"));
             assert_non_null(strstr(text, "allocated    src/guard.c:10, thread"));
             assert_non_null(strstr(text, "freed        src/guard.c:11, thread"));
@@ -98,8 +85,8 @@ static void guard__faults_before_the_start_when_aligned_left(void **state)
     fixture_open(&f, ",guard=all,guard_align=left", 0);
     char *block = make(41, 10);
     assert_true(is_fault(block - 1, 0));
-    assert_non_null(
-        strstr(explained(block - 1, HM_OK), " is 1 byte before the start of a block\n"));
+    assert_non_null(strstr(fixture_explained(&f, block - 1, HM_OK),
+                           " is 1 byte before the start of a block\n"));
     block[41] = 0;
     assert_int_equal(hm_free(f.m, block), HM_E_CORRUPT);
     assert_non_null(strstr(fixture_report(&f), "write past the end of a block"));
@@ -157,7 +144,7 @@ static void guard__chooses_by_size_and_site(void **state)
 {
     fixture_open(&f, ",leaks=no,guard=size:41", 0);
     assert_true(is_guarded(make(41, 1), 41));
-    assert_non_null(strstr(explained(state, HM_E_NOT_FOUND), "in no block"));
+    assert_non_null(strstr(fixture_explained(&f, state, HM_E_NOT_FOUND), "in no block"));
     fixture_close(&f);
     fixture_open(&f, ",leaks=no,guard=site:guard.c:42", 0);
     unsigned others = 0;
@@ -203,7 +190,8 @@ static void guard__uses_the_oldest_freed_slot_again(void **state)
     }
     assert_int_equal(hm_free(f.m, blocks[0]), HM_E_FREED);
     make(16, 6); /* takes the slot of the first */
-    assert_non_null(strstr(explained(blocks[1], HM_OK), "inside a freed block"));
+    assert_non_null(
+        strstr(fixture_explained(&f, blocks[1], HM_OK), "inside a freed block"));
     fixture_close(&f);
     assert_non_null(strstr(f.text, "1 block found no slot of guard_slots="));
 }

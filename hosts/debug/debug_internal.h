@@ -332,7 +332,6 @@ void *hm__debug_realloc_slow(debug_malloc *m,
                              hm_level level,
                              hm_site *site,
                              int claimed);
-void hm__debug_overlap(debug_malloc *m, hm_site *site);
 void hm__debug_count_failed(debug_malloc *m);
 /* The same after it was counted in. */
 void hm__debug_count_back(debug_malloc *m, uint32_t site, size_t bytes);

@@ -70,7 +70,7 @@ void hm__debug_limit_give(debug_malloc *m, size_t bytes)
     }
 }
 
-void hm__debug_overlap(debug_malloc *m, hm_site *site)
+static void overlap(debug_malloc *m, hm_site *site)
 {
     const uint32_t other = DEBUG_GET(m->inside);
     const hm_site *other_site = DEBUG_GET(m->inside_site);
@@ -89,7 +89,7 @@ uint32_t hm__debug_step_enter(debug_malloc *m, hm_site *site)
     const uint32_t before = DEBUG_GET(m->inside);
     const uint32_t own = hm__debug.core->thread_id();
     if (before) {
-        hm__debug_overlap(m, site);
+        overlap(m, site);
     }
     DEBUG_SET(m->inside, own);
     DEBUG_SET(m->inside_site, site);
