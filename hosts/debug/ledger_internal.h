@@ -9,7 +9,7 @@
  * is left until then, so that one comparison answers for that and for what is large: after a tell there is
  * DEBUG_TELL_BYTES of room, and live bytes are told + DEBUG_TELL_BYTES - room. Peaks are looked for by frees alone: before
  * them there was more. */
-#define DEBUG_TELL_BYTES 65536
+#define DEBUG_TELL_BYTES 16384
 
 /* book.c. NULL: no memory. */
 debug_tally *hm__debug_tally_make(debug_book *book, uint32_t site);
