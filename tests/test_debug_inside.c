@@ -200,7 +200,7 @@ static void debug_inside__walks_while_the_inner_host_comes_back(void **state)
     for (size_t k = 0; k < COUNT(specs) * COUNT(rows); k++) {
         debug_fixture f, g;
         pthread_t freers[2], walker;
-        int rounds = rows[k / 2].rounds;
+        int rounds = rows[k / 2].rounds / (UNDER_SANITIZER ? 10 : 1);
         fixture_open(&f, specs[k % 2], HM_MALLOC_THREADSAFE);
         fixture_open(&g, ",mode=stats+default", HM_MALLOC_THREADSAFE);
         mine = f.m;
