@@ -3,10 +3,9 @@
 #include <hostmalloc/hostmalloc.h>
 
 #include "check.h"
-#include "sanitizer.h"
+#include "fork_amid.h"
 
 #include <pthread.h>
-#include <sched.h>
 #include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -71,8 +70,6 @@ typedef struct party {
         *slots[SLOTS]; /* exchanged atomically: most blocks are freed by another thread */
     uint32_t wrong;    /* atomic */
     uint32_t stop;     /* atomic */
-    uint32_t hold;     /* atomic: stand still */
-    uint32_t held;     /* atomic: how many do */
     uint32_t next_seed; /* atomic */
 } party;
 
@@ -307,35 +304,9 @@ static void *churn_until_told(void *context)
     unsigned seed = __atomic_add_fetch(&p->next_seed, 7919, __ATOMIC_RELAXED);
     while (!__atomic_load_n(&p->stop, __ATOMIC_RELAXED)) {
         churn(p, 50, &seed);
-        if (__atomic_load_n(&p->hold, __ATOMIC_RELAXED)) {
-            __atomic_fetch_add(&p->held, 1, __ATOMIC_RELAXED);
-            while (__atomic_load_n(&p->hold, __ATOMIC_RELAXED)) {
-                sched_yield();
-            }
-            __atomic_fetch_sub(&p->held, 1, __ATOMIC_RELAXED);
-        }
+        fork_may_come();
     }
     return NULL;
-}
-
-/* The allocators of sanitizers do not survive a fork while another thread is inside: it stands still then. */
-static pid_t fork_amid(party *p, uint32_t threads)
-{
-    if (!UNDER_SANITIZER) {
-        return fork();
-    }
-    __atomic_store_n(&p->hold, 1, __ATOMIC_RELAXED);
-    while (__atomic_load_n(&p->held, __ATOMIC_RELAXED) != threads) {
-        sched_yield();
-    }
-    const pid_t pid = fork();
-    if (pid != 0) {
-        __atomic_store_n(&p->hold, 0, __ATOMIC_RELAXED);
-        while (__atomic_load_n(&p->held, __ATOMIC_RELAXED) != 0) {
-            sched_yield();
-        }
-    }
-    return pid;
 }
 
 static int child(party *p, hm_malloc *own, void *inherited)
@@ -371,7 +342,7 @@ static void stress__fork_leaves_a_child_that_allocates(void **state)
             assert_true(marked_free(own, marked_alloc(own, 32)));
         }
         void *inherited = marked_alloc(own, 100);
-        const pid_t pid = fork_amid(&p, COUNT(threads));
+        const pid_t pid = fork_amid(COUNT(threads));
         assert_true(pid >= 0);
         if (pid == 0) {
             alarm(30);

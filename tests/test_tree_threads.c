@@ -11,6 +11,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "fork_amid.h"
+
 #define THREADS 8
 #define LINKS   5000
 
@@ -233,6 +235,7 @@ static void *churn_until_stopped(void *unused)
         (void)hm_tree_alloc(tree, own, 8);
         (void)hm_tree_alloc(tree, root, 8);
         (void)hm_tree_free(tree, own);
+        fork_may_come();
     }
     return NULL;
 }
@@ -246,7 +249,7 @@ static void tree__fork_beside_threads(void **state)
     }
     for (int i = 0; i < 20; i++) {
         int status = -1;
-        const pid_t child = fork();
+        const pid_t child = fork_amid(COUNT(threads));
         if (child == 0) {
             alarm(20);
             void *own = hm_tree_alloc(tree, NULL, 8);

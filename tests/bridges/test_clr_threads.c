@@ -12,6 +12,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "fork_amid.h"
+
 #define THREADS 8
 #define FORKS   6
 
@@ -76,6 +78,7 @@ typedef struct worker {
     hm_malloc *back; /* the other way, where that is what is tested */
     unsigned seed;
     int failures;
+    const uint32_t *stop; /* atomic; of those that go back */
 } worker;
 
 static void use_blocks(worker *w, void **at, int step)
@@ -153,7 +156,7 @@ static void clr_threads__blocks_pages_and_callbacks(void **state)
         worker all[THREADS];
         size_t live = 0;
         for (unsigned t = 0; t < THREADS; t++) {
-            all[t] = (worker){m, object, NULL, t + 1, 0};
+            all[t] = (worker){m, object, NULL, t + 1, 0, NULL};
             assert_int_equal(pthread_create(&threads[t], NULL, churn, &all[t]), 0);
         }
         for (unsigned t = 0; t < THREADS; t++) {
@@ -188,6 +191,7 @@ static void *keep_busy(void *context)
         for (size_t i = 0; i < COUNT(blocks); i++) {
             IHostMalloc_Free(f->object, blocks[i]);
         }
+        fork_may_come();
     }
     return NULL;
 }
@@ -229,7 +233,7 @@ static void clr_threads__the_child_of_a_fork_goes_on(void **state)
             assert_int_equal(pthread_create(&thread, NULL, keep_busy, &f), 0);
         }
         for (int round = 0; round < FORKS; round++) {
-            const pid_t child = fork();
+            const pid_t child = fork_amid(types[i] ? 1 : 0);
             if (child == 0) {
                 alarm(60);
                 _exit(child_goes_on(&f) ? 0 : 1);
@@ -290,7 +294,8 @@ static void *churn_back(void *context)
 {
     worker *w = context;
     void *blocks[32] = {NULL};
-    for (int i = 0; i < 3000; i++) {
+    for (int i = 0; i < 3000 || !__atomic_load_n(w->stop, __ATOMIC_ACQUIRE); i++) {
+        fork_may_come();
         w->seed = w->seed * 1664525u + 1013904223u;
         void **at = &blocks[w->seed >> 8 & 31];
         const size_t bytes = w->seed >> 16 & 511;
@@ -334,23 +339,25 @@ static void clr_threads__the_way_back(void **state)
     pthread_t threads[THREADS];
     worker all[THREADS];
     hm_stats stats;
+    uint32_t stop = 0;
     (void)state;
     assert_int_equal(hm_host_create_malloc(
                          back, "back", HM_MALLOC_THREADSAFE | HM_MALLOC_EXACT, &m, NULL),
                      HM_OK);
     for (unsigned t = 0; t < THREADS; t++) {
-        all[t] = (worker){NULL, NULL, m, t + 1, 0};
+        all[t] = (worker){NULL, NULL, m, t + 1, 0, &stop};
         assert_int_equal(pthread_create(&threads[t], NULL, churn_back, &all[t]), 0);
     }
     assert_int_equal(hm_host_subscribe(back, hear, NULL), HM_OK);
     for (int round = 0; round < FORKS; round++) {
-        const pid_t child = fork();
+        const pid_t child = fork_amid(THREADS);
         if (child == 0) {
             alarm(60);
             _exit(child_goes_on_back(back, m) ? 0 : 1);
         }
         assert_int_equal(outcome_of(child), 0);
     }
+    __atomic_store_n(&stop, 1, __ATOMIC_RELEASE);
     for (unsigned t = 0; t < THREADS; t++) {
         pthread_join(threads[t], NULL);
         assert_int_equal(all[t].failures, 0);

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "fake_malloc.h"
+#include "fork_amid.h"
 
 static uint32_t stop; /* atomic */
 
@@ -23,6 +24,7 @@ static void *keep_busy(void *context)
         }
         MAPIReallocateBuffer(root, 4000, &root);
         MAPIFreeBuffer(root);
+        fork_may_come();
     }
     return NULL;
 }
@@ -49,7 +51,7 @@ static void forks(void)
     }
     for (int round = 0; round < 8; round++) {
         int outcome = 1;
-        const pid_t child = fork();
+        const pid_t child = fork_amid(COUNT(threads));
         if (child == 0) {
             alarm(60);
             _exit(child_goes_on(shared) ? 0 : 1);

@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "fake_malloc.h"
+#include "fork_amid.h"
 #include "memory_internal.h"
 
 static int teardown(void **state)
@@ -356,6 +357,7 @@ static void *churn(void *stop)
         void *p = CoTaskMemAlloc(seed % 1000);
         (void)IMalloc_GetSize(task, p); /* takes the lock */
         CoTaskMemFree(p);
+        fork_may_come();
     }
     return NULL;
 }
@@ -370,7 +372,7 @@ static void ole__fork_beside_threads(void **state)
     }
     for (int i = 0; i < 20; i++) {
         int status = -1;
-        const pid_t child = fork();
+        const pid_t child = fork_amid(COUNT(threads));
         if (child == 0) {
             IMalloc *task;
             alarm(20);

@@ -11,6 +11,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "fork_amid.h"
+
 #define THREADS 8
 
 static hm_host *host;
@@ -206,6 +208,7 @@ static void *churn(void *stop)
         p = moved ? moved : p;
         (void)hm_owns(spied, p);
         hm_free(spied, p);
+        fork_may_come();
     } while (stop ? !__atomic_load_n((int *)stop, __ATOMIC_ACQUIRE) : ++i < 3000);
     return NULL;
 }
@@ -219,7 +222,7 @@ static void threads__fork_beside_pairs(void **state)
     assert_int_equal(hm_spied_register(spied, spy), HM_OK);
     assert_int_equal(pthread_create(&other, NULL, churn, &stop), 0);
     for (int i = 0; i < 20; i++) {
-        const pid_t child = fork();
+        const pid_t child = fork_amid(1);
         if (child == 0) {
             child_uses_it();
         }
