@@ -231,17 +231,21 @@ static void subscribers__remove_waits_for_calls_of_others(void **state)
     pthread_t remover;
     (void)state;
     hm__subscribers_add(&set, dawdle, &s);
-    hm__subscribers_add(&set, hear, &other);
     for (size_t i = 0; i < COUNT(tellers); i++) {
         assert_int_equal(pthread_create(&tellers[i], NULL, tell_low, NULL), 0);
     }
     until(&s.inside, 2);
     assert_int_equal(pthread_create(&remover, NULL, remove_slow, &s), 0);
+    while (hm__subscribers_any(&set)) {
+        hm__os_sleep_ns(100000);
+    }
     hm__os_sleep_ns(20000000);
     assert_int_equal(__atomic_load_n(&remover_done, __ATOMIC_SEQ_CST), 0);
     /* It is out for new calls, and nobody else is held up. */
     assert_int_equal(hm__subscribers_remove(&set, dawdle, &s), HM_E_NOT_FOUND);
+    assert_int_equal(hm__subscribers_add(&set, hear, &other), HM_OK);
     hm__subscribers_tell(&set, HM_PRESSURE_HIGH);
+    assert_int_equal(other.calls, 1);
     assert_int_equal(__atomic_load_n(&s.inside, __ATOMIC_SEQ_CST), 2);
     assert_int_equal(hm__subscribers_remove(&set, hear, &other), HM_OK);
     __atomic_store_n(&s.go, 1, __ATOMIC_SEQ_CST);
