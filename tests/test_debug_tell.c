@@ -5,6 +5,8 @@
 #include "memory_internal.h"
 
 #include <pthread.h>
+#include <sched.h>
+#include <sys/wait.h>
 
 static debug_fixture f;
 static hm_debug *debug;
@@ -225,6 +227,44 @@ static void tell__takes_itself_away(void **state)
     fixture_close(&f);
 }
 
+static int inside;
+
+static void hear_until_told(void *context, const hm_debug_finding *finding)
+{
+    (void)context, (void)finding;
+    __atomic_store_n(&inside, 1, __ATOMIC_RELEASE);
+    while (!__atomic_load_n(&stop, __ATOMIC_ACQUIRE)) {
+        sched_yield();
+    }
+}
+
+/* The child of a fork does not wait for callbacks of threads that stayed with the parent. */
+static void tell__is_over_in_a_child(void **state)
+{
+    pthread_t thread;
+    int status = -1;
+    (void)state;
+    open_with("", HM_MALLOC_THREADSAFE);
+    assert_int_equal(hm_debug_on_finding(debug, hear_until_told, NULL), HM_OK);
+    char *block = hm_alloc(f.m, 40);
+    stop = inside = 0;
+    assert_int_equal(pthread_create(&thread, NULL, err_on, block), 0);
+    while (!__atomic_load_n(&inside, __ATOMIC_ACQUIRE)) {
+        sched_yield();
+    }
+    const pid_t child = fork();
+    if (child == 0) {
+        alarm(60);
+        _exit(hm_debug_on_finding(debug, NULL, NULL) == HM_OK ? 0 : 1);
+    }
+    __atomic_store_n(&stop, 1, __ATOMIC_RELEASE);
+    pthread_join(thread, NULL);
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_int_equal(status, 0);
+    assert_int_equal(hm_free(f.m, block), HM_OK);
+    fixture_close(&f);
+}
+
 static void tell__refuses(void **state)
 {
     heard h = {0};
@@ -253,6 +293,7 @@ int main(void)
         cmocka_unit_test(tell__is_over_when_it_is_taken_away),
         cmocka_unit_test(tell__takes_itself_away),
         cmocka_unit_test(tell__refuses),
+        cmocka_unit_test(tell__is_over_in_a_child),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

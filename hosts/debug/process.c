@@ -11,6 +11,7 @@
 #include "references_internal.h"
 #include "scope_internal.h"
 #include "stacks_internal.h"
+#include "tell_internal.h"
 #include "walk_internal.h"
 
 debug_process hm__debug;
@@ -48,6 +49,7 @@ static void fork_child(void *context)
     }
     for (debug_host *host = hm__debug.hosts; host; host = host->next) {
         host->report.word = 0;
+        hm__debug_tell_child(host);
         hm__debug_files_child(host);
         for (debug_malloc *m = host->mallocs; m; m = m->next) {
             for (debug_book *book = m->books; book; book = book->next) {
@@ -67,6 +69,7 @@ static void fork_child(void *context)
     hm__debug_slots_child();
     hm__debug_stacks_child();
     hm__debug_references_child();
+    hm__debug_walk_child();
     hm__debug.lock.word = 0;
     hm__debug.walking.word = hm__debug_walk_mine() != 0;
 }

@@ -105,6 +105,11 @@ void hm__debug_tell(const debug_finding *f)
     }
 }
 
+void hm__debug_tell_child(debug_host *host)
+{
+    host->tellers = telling == host;
+}
+
 hm_status hm__debug_on_finding(debug_host *host, hm_debug_tell *tell, void *context)
 {
     const hm_core *core = hm__debug.core;

@@ -13,6 +13,9 @@ void hm__debug_tell_waiting(void);
 void hm__debug_tell_later(void);
 void hm__debug_tell_again(void);
 
+/* In the child of a fork: callbacks on other threads stayed with the parent. */
+void hm__debug_tell_child(debug_host *host);
+
 hm_status hm__debug_on_finding(debug_host *host, hm_debug_tell *tell, void *context);
 
 #endif

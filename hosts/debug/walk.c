@@ -122,6 +122,11 @@ static void wait_for_evictions(void)
     }
 }
 
+void hm__debug_walk_child(void)
+{
+    waiting = 0;
+}
+
 void hm__debug_walk_begin(void)
 {
     if (walk_depth++) {

@@ -33,6 +33,8 @@ DEBUG_INLINE void hm__debug_evict_done(debug_book *book)
 {
     DEBUG_ADD_LAST(book->evicting, -1u);
 }
+/* In the child of a fork: nobody else waits for a walk to end. */
+void hm__debug_walk_child(void);
 /* The calling thread is the one that gives blocks of this book back. */
 int hm__debug_evicts_here(const debug_book *book);
 
