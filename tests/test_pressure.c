@@ -4,6 +4,7 @@
 #include <sys/wait.h>
 
 #include "fake_root.h"
+#include "fork_amid.h"
 #include "memory_internal.h"
 #include "pressure_internal.h"
 #include "threads_after_fork.h"
@@ -297,6 +298,7 @@ static void *come_and_go(void *context)
         listener mine = {{0}, 0};
         expect(hm__pressure_subscribe(hear, &mine) == HM_OK);
         expect(hm__pressure_unsubscribe(hear, &mine) == HM_OK);
+        fork_may_come(); /* without a watching thread, if all are here */
     }
     return NULL;
 }
@@ -364,7 +366,7 @@ static void pressure__fork_while_others_come_and_go(void **state)
     }
     for (int i = 0; i < 20; i++) {
         int status = -1;
-        const pid_t child = fork();
+        const pid_t child = fork_amid(COUNT(threads));
         if (child == 0) {
             listener mine = {{0}, 0};
             alarm(20);
