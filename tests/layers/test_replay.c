@@ -184,12 +184,12 @@ static void trace__is_good_after_sigkill_at_any_point(void **state)
             run_until_killed("killed");
             _exit(0);
         }
-        /* Not before it records: until then there is no file to be good. */
-        char magic[8] = "";
-        for (int tries = 0; tries < 2000 && !magic[0]; tries++) {
+        /* Not before a call is over: no thread has more than one under way. */
+        hm_trace_header header = {.next = 0};
+        for (int tries = 0; tries < 20000 && header.next <= 2 * THREADS; tries++) {
             FILE *file = fopen(in_folder("killed"), "rb");
             if (file) {
-                (void)!fread(magic, sizeof magic, 1, file);
+                (void)!fread(&header, sizeof header, 1, file);
                 fclose(file);
             }
             usleep(1000);
