@@ -297,6 +297,48 @@ static void debug_inside__snapshots_beside_verdicts(void **state)
     }
 }
 
+static void *resize_until_over(void *context)
+{
+    hm_malloc *m = context;
+    char *block = alloc_here(m, 60);
+    for (size_t i = 0; !__atomic_load_n(&over, __ATOMIC_ACQUIRE); i++) {
+        block = hm_realloc(m, block, 40 + i % 20);
+    }
+    assert_int_equal(hm_free(m, block), HM_OK);
+    return NULL;
+}
+
+/* Blocks of a malloc whose caller serialises are checked by other threads as well, and what its own is writing is no damage. */
+static void debug_inside__checks_beside_resizes(void **state)
+{
+    static const char *const specs[] = {"+default", ",mode=full+default"};
+    (void)state;
+    for (size_t k = 0; k < COUNT(specs); k++) {
+        debug_fixture f;
+        pthread_t threads[2];
+        hm_malloc *others[2];
+        fixture_open(&f, specs[k], 0);
+        over = 0;
+        for (size_t i = 0; i < COUNT(threads); i++) {
+            assert_int_equal(
+                hm_host_create_malloc(f.host, "resized", 0, &others[i], NULL), HM_OK);
+            pthread_create(&threads[i], NULL, resize_until_over, others[i]);
+        }
+        uint64_t damaged = 0;
+        for (int i = 0; i < (UNDER_SANITIZER ? 100 : 500) && !damaged; i++) {
+            hm_debug_check(hm_debug_of_host(f.host), &damaged);
+        }
+        __atomic_store_n(&over, 1, __ATOMIC_RELEASE);
+        for (size_t i = 0; i < COUNT(threads); i++) {
+            pthread_join(threads[i], NULL);
+            hm_malloc_release(others[i]);
+        }
+        assert_int_equal(damaged, 0);
+        fixture_close(&f);
+        assert_string_equal(f.text, "");
+    }
+}
+
 static void *leave_blocks_held(void *key)
 {
     use_other();
@@ -387,6 +429,7 @@ int main(void)
         cmocka_unit_test(debug_inside__walks_while_the_inner_host_comes_back),
         cmocka_unit_test(debug_inside__a_peak_beside_its_writer),
         cmocka_unit_test(debug_inside__snapshots_beside_verdicts),
+        cmocka_unit_test(debug_inside__checks_beside_resizes),
         cmocka_unit_test(debug_inside__a_thread_ends_below),
         cmocka_unit_test(debug_inside__after_the_last_destructor),
     };

@@ -34,60 +34,15 @@ static hm_status malloc_report(hm_debug *self, int fd)
     return written(hm__debug_report_live(m->host, fd, m));
 }
 
-typedef struct check_state {
-    const debug_host *host;
-    const debug_malloc *only;
-    uint64_t damaged;
-} check_state;
-
-/* A header nobody can read belongs to whoever asks: its malloc is not known any more. */
-static int check_one(void *context, void *block, unsigned state)
-{
-    check_state *check = context;
-    debug_facts facts;
-    if (!hm__debug_is_damaged(block)) {
-        return 0;
-    }
-    /* The block may have been resized or freed between two reads. */
-    if (!hm__debug_is_live(hm__block_map_state(&hm__debug.map, block)) ||
-        !hm__debug_is_damaged(block)) {
-        return 0;
-    }
-    hm__debug_facts_read(block, state, &facts);
-    debug_malloc *m = facts.intact ? hm__debug_malloc_of(facts.number)
-                                   : (debug_malloc *)(uintptr_t)check->only;
-    if (!m) {
-        m = check->host->mallocs;
-    }
-    if (m && m->host == check->host && (!check->only || m == check->only)) {
-        hm__debug_judge_damage(m, block, DEBUG_ACT_CHECK, NULL);
-        check->damaged++;
-    }
-    return 0;
-}
-
-static hm_status
-check(const debug_host *host, const debug_malloc *only, uint64_t *damaged)
-{
-    check_state state = {host, only, 0};
-    hm__debug_walk_begin();
-    hm__block_map_walk(&hm__debug.map, DEBUG_LIVE_STATES, check_one, &state);
-    hm__debug_walk_end();
-    if (damaged) {
-        *damaged = state.damaged;
-    }
-    return state.damaged ? HM_E_CORRUPT : HM_OK;
-}
-
 static hm_status host_check(hm_debug *self, uint64_t *damaged)
 {
-    return check(host_of(self), NULL, damaged);
+    return hm__debug_check(host_of(self), NULL, damaged);
 }
 
 static hm_status malloc_check(hm_debug *self, uint64_t *damaged)
 {
     debug_malloc *m = malloc_of(self);
-    return check(m->host, m, damaged);
+    return hm__debug_check(m->host, m, damaged);
 }
 
 /* The figures are copied first: the visitor may allocate. */

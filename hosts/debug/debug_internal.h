@@ -62,6 +62,7 @@ typedef struct debug_book {
 
     int64_t peak;        /* of live bytes, up to the last tell */
     uint32_t paused;     /* evicting, while its thread waits for a walker */
+    uint32_t waits;      /* its thread does, to give blocks back */
     debug_held *held;    /* two halves; see quarantine.c */
     uint32_t held_half;  /* entries in each */
     uint32_t held_older; /* entries of the other half in use */
@@ -344,6 +345,10 @@ extern const hm_malloc_vtbl hm__debug_released;
 /* ask.c */
 extern const hm_debug_vtbl hm__debug_ask_host;
 extern const hm_debug_vtbl hm__debug_ask_malloc;
+
+/* check.c: the edges of all blocks, of one malloc where only says so */
+hm_status
+hm__debug_check(const debug_host *host, const debug_malloc *only, uint64_t *damaged);
 
 /* checkpoint.c */
 hm_status hm__debug_checkpoint(debug_host *host, uint32_t *mark);

@@ -53,6 +53,7 @@ static void fork_child(void *context)
         hm__debug_files_child(host);
         for (debug_malloc *m = host->mallocs; m; m = m->next) {
             for (debug_book *book = m->books; book; book = book->next) {
+                book->waits = 0;
                 if ((book->evicting || book->paused) && !hm__debug_evicts_here(book)) {
                     book->held_older = 0;
                     book->held_next = book->held;

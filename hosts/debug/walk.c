@@ -81,7 +81,9 @@ void hm__debug_evict_enter(debug_book *book)
         __atomic_sub_fetch(&book->evicting, 1, __ATOMIC_SEQ_CST);
         /* Nobody walks while the lock is held, and the next who does waits. */
         __atomic_add_fetch(&waiting, 1, __ATOMIC_RELAXED);
+        DEBUG_SET(book->waits, 1);
         lock_walking();
+        DEBUG_SET(book->waits, 0);
         __atomic_sub_fetch(&waiting, 1, __ATOMIC_RELAXED);
         __atomic_add_fetch(&book->evicting, 1, __ATOMIC_SEQ_CST);
         hm__debug.core->unlock(&hm__debug.walking);
