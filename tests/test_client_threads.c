@@ -7,6 +7,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "fork_amid.h"
+
 typedef struct busy {
     hm_client_key key;
     uint32_t stop;
@@ -29,6 +31,7 @@ static void *allocate_on(void *context)
             p = NULL;
         }
         __atomic_fetch_add(&b->rounds, 1, __ATOMIC_RELAXED);
+        fork_may_come();
     }
     return NULL;
 }
@@ -70,7 +73,7 @@ static void client__survives_fork(void **state)
     void *p = hm_client_alloc(key, 7, NULL, NULL);
     assert_int_equal(0, pthread_create(&thread, NULL, allocate_on, &b));
     for (int i = 0; i < 20; i++) {
-        const pid_t child = fork();
+        const pid_t child = fork_amid(1);
         if (child == 0) {
             hm_client_key own = 0;
             alarm(60);

@@ -4,6 +4,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "fork_amid.h"
 #include "memory_internal.h"
 #include "pool.h"
 
@@ -59,6 +60,7 @@ static void churn(crew *c, size_t number)
 {
     size_t random = number * 7919 + 1;
     for (size_t i = 0; i < ROUNDS; i++) {
+        fork_may_come();
         random = random * 6364136223846793005u + 1442695040888963407u;
         const size_t slot = (random >> 33) % COUNT(c->slots);
         const size_t size = (random >> 40) % 300 + 1;
@@ -326,16 +328,21 @@ static int child(crew *c, void *from_before)
     return block ? 0 : 5;
 }
 
+static uint32_t forks_over; /* atomic */
+
 static void churn_or_fork(crew *c, size_t number)
 {
-    if (number) {
+    while (number) {
         churn(c, number);
-        return;
+        if (__atomic_load_n(&forks_over, __ATOMIC_ACQUIRE)) {
+            return;
+        }
     }
     for (int i = 0; i < 10; i++) {
         void *block = hm_alloc(c->mallocs[0], 64);
-        const pid_t pid = fork();
+        const pid_t pid = fork_amid(THREADS - 1);
         if (pid == 0) {
+            alarm(60);
             _exit(child(c, block));
         }
         int status = -1;
@@ -345,6 +352,7 @@ static void churn_or_fork(crew *c, size_t number)
         assert_int_equal(WEXITSTATUS(status), 0);
         assert_int_equal(hm_free(c->mallocs[0], block), HM_OK);
     }
+    __atomic_store_n(&forks_over, 1, __ATOMIC_RELEASE);
 }
 
 static void threads__the_child_of_a_fork_goes_on(void **state)
@@ -354,6 +362,7 @@ static void threads__the_child_of_a_fork_goes_on(void **state)
     for (size_t f = 0; f < COUNT(flags); f++) {
         pool p = pool_make(flags[f]);
         crew c = {.work = churn_or_fork, .p = &p};
+        forks_over = 0;
         c.mallocs[0] = pool_malloc(
             &p, HM_MALLOC_THREADSAFE | HM_MALLOC_EXACT | HM_MALLOC_SCOPED, 100000);
         c.mallocs[1] =
