@@ -288,7 +288,7 @@ static int run_bench(int count, char **arguments)
 
 const verb bench_verb = {
     "bench", "[--quick] [--json FILE] [--table] [STAGE...]",
-    "measure what everything costs here",
+    "Measure what everything costs here",
     "\nEvery figure is a ratio to something in the same run: the median of interleaved "
     "repeats "
     "with\n"

@@ -39,6 +39,23 @@ static void check_clause(checking *c, const kit_clause *clause)
     kit_report_result(&c->report, &result);
 }
 
+static int is_wanted(const checking *c, const kit_clause *clause)
+{
+    return !c->only || strncmp(clause->name, c->only, strlen(c->only)) == 0;
+}
+
+static int wants_any(const checking *c)
+{
+    for (const kit_group *const *group = kit_groups; *group; group++) {
+        for (size_t i = 0; i < (*group)->count; i++) {
+            if (is_wanted(c, &(*group)->clauses[i])) {
+                return 1;
+            }
+        }
+    }
+    return 0;
+}
+
 /* Every clause about a module, or every other one. */
 static void check_clauses(checking *c, const char *label, int of_module)
 {
@@ -47,9 +64,7 @@ static void check_clauses(checking *c, const char *label, int of_module)
     for (const kit_group *const *group = kit_groups; *group; group++) {
         for (size_t i = 0; i < (*group)->count; i++) {
             const kit_clause *clause = &(*group)->clauses[i];
-            const int wanted =
-                !c->only || strncmp(clause->name, c->only, strlen(c->only)) == 0;
-            if (wanted && (clause->scope == KIT_MODULE) == of_module) {
+            if (is_wanted(c, clause) && (clause->scope == KIT_MODULE) == of_module) {
                 check_clause(c, clause);
             }
         }
@@ -144,6 +159,12 @@ static int run_check(int count, char **arguments)
         } else {
             what = argument;
         }
+    }
+    if (!wants_any(&c)) {
+        return usage_error(&check_verb,
+                           "check: --only wants the beginning of a clause's name, as "
+                           "--list has them, found",
+                           c.only);
     }
     if (!what) {
         return usage_error(&check_verb, "check: nothing to check", "no SPEC or MODULE");

@@ -28,6 +28,9 @@ extern const verb diff_verb;   /* diff.c */
 extern const verb replay_verb; /* replay.c */
 extern const verb run_verb;    /* run.c, or run_none.c where there is no such thing */
 
+/* What --format takes, for people. */
+#define REPORT_FORMATS "text, json, folded, pprof, heaptrack, sarif or junit"
+
 /* report.c: 1 when --format takes that name. */
 int report_has_format(const char *name);
 

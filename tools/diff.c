@@ -65,18 +65,33 @@ static int compare(snapshot *before, snapshot *after)
     for (size_t i = 0; i < count; i++) {
         print_change(&changes[i]);
     }
-    printf("SUMMARY: %+lld bytes live, %zu sites changed, %zu of them new\n",
-           (long long)bytes, count, fresh);
+    printf("SUMMARY: %+lld bytes live, %zu site%s changed, %zu of them new\n",
+           (long long)bytes, count, plural(count), fresh);
     free(changes);
     return fresh ? EXIT_FINDINGS : EXIT_CLEAN;
+}
+
+static int is_whole(const snapshot *s)
+{
+    if (s->is_cut) {
+        fprintf(stderr, "hostmalloc: %s: " SNAPSHOT_CUT "\n", s->path);
+    }
+    return !s->is_cut;
 }
 
 static int run_diff(int count, char **arguments)
 {
     snapshot before, after;
+    for (int i = 0; i < count; i++) {
+        if (arguments[i][0] == '-' && arguments[i][1]) {
+            return usage_error(&diff_verb, "unknown option", arguments[i]);
+        }
+    }
     if (count != 2) {
-        return usage_error(&diff_verb, "two files are compared",
-                           count < 2 ? "one is missing" : arguments[2]);
+        return usage_error(&diff_verb, "two snapshots are compared, found",
+                           count == 0   ? "none"
+                           : count == 1 ? "one"
+                                        : "more than two");
     }
     if (!snapshot_read(arguments[0], &before)) {
         return EXIT_USAGE;
@@ -85,16 +100,20 @@ static int run_diff(int count, char **arguments)
         snapshot_free(&before);
         return EXIT_USAGE;
     }
-    const int code = compare(&before, &after);
+    int code = compare(&before, &after);
+    if (!is_whole(&before) + !is_whole(&after)) { /* both are named */
+        code = EXIT_FINDINGS;
+    }
     snapshot_free(&before);
     snapshot_free(&after);
     return code;
 }
 
 const verb diff_verb = {
-    "diff", "A B", "compare two snapshots of the debug host, by site",
+    "diff", "A B", "Compare two snapshots of the debug host, by site",
     "\nA site is new when it has blocks live in B and had none in A: with a snapshot of "
     "a good run\n"
     "kept as A, continuous integration fails on new leaks only.\n"
-    "Exit codes: 0 no new site, 1 new sites, 2 usage or not a snapshot.\n",
+    "Exit codes: 0 no new site, 1 new sites or a file that ends early,\n"
+    "2 usage or not a snapshot.\n",
     run_diff};

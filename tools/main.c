@@ -19,10 +19,10 @@ static void print_usage(FILE *to)
     for (size_t i = 0; i < VERB_COUNT; i++) {
         char call[64];
         snprintf(call, sizeof call, "%s %s", verbs[i]->name, verbs[i]->arguments);
-        fprintf(to, "  %-34s %s\n", call, verbs[i]->summary);
+        fprintf(to, "  %-51s %s\n", call, verbs[i]->summary);
     }
-    fprintf(to, "  %-34s %s\n", "--help", "this text; VERB --help says more about one");
-    fprintf(to, "  %-34s %s\n", "--version", "version and ABI of the library in use");
+    fprintf(to, "  %-51s %s\n", "--help", "This text; VERB --help says more about one");
+    fprintf(to, "  %-51s %s\n", "--version", "Version and ABI of the library in use");
 }
 
 int usage_error(const verb *v, const char *what, const char *which)

@@ -50,7 +50,9 @@ static int run_report(int count, char **arguments)
             }
             wanted = find_format(arguments[i]);
             if (!wanted) {
-                return usage_error(&report_verb, "unknown format", arguments[i]);
+                return usage_error(&report_verb,
+                                   "--format wants " REPORT_FORMATS ", found",
+                                   arguments[i]);
             }
         } else if (strcmp(arguments[i], "--baseline") == 0) {
             if (++i == count) {
@@ -61,7 +63,8 @@ static int run_report(int count, char **arguments)
         } else if (arguments[i][0] == '-' && arguments[i][1]) {
             return usage_error(&report_verb, "unknown option", arguments[i]);
         } else if (path) {
-            return usage_error(&report_verb, "one file at a time", arguments[i]);
+            return usage_error(&report_verb, "one file at a time, found a second",
+                               arguments[i]);
         } else {
             path = arguments[i];
         }
@@ -84,13 +87,16 @@ static int run_report(int count, char **arguments)
     }
     snapshot_symbolize(&s);
     wanted->write(&s, stdout);
-    const int found = s.finding_count > 0 || s.sum.live_blocks > 0;
+    if (s.is_cut && wanted->write != write_text) { /* which says so itself */
+        fprintf(stderr, "hostmalloc: %s: " SNAPSHOT_CUT "\n", s.path);
+    }
+    const int found = s.finding_count > 0 || s.sum.live_blocks > 0 || s.is_cut;
     snapshot_free(&s);
     return found ? EXIT_FINDINGS : EXIT_CLEAN;
 }
 
 const verb report_verb = {
-    "report", "FILE [--format F] [--baseline FILE]", "show a snapshot of the debug host",
+    "report", "FILE [--format F] [--baseline FILE]", "Show a snapshot of the debug host",
     "\nFILE is written by debug:snapshot=FILE or hm_debug_snapshot(), or is the file of "
     "debug:live=FILE,\n"
     "also of a program that runs or was killed; - is standard input.\n"
@@ -98,5 +104,6 @@ const verb report_verb = {
     "junit.\n"
     "Of sites that have blocks live in the baseline, a snapshot too, nothing counts as "
     "live.\n"
-    "Exit codes: 0 nothing live and no findings, 1 some, 2 usage or not a snapshot.\n",
+    "Exit codes: 0 nothing live and no findings, 1 some or a file that ends early,\n"
+    "2 usage or not a snapshot.\n",
     run_report};

@@ -76,12 +76,14 @@ static int check(const options *o, const char *exitcode)
                            exitcode);
     }
     if (o->format && !report_has_format(o->format)) {
-        return usage_error(&run_verb, "unknown format", o->format);
+        return usage_error(&run_verb, "--format wants " REPORT_FORMATS ", found",
+                           o->format);
     }
     const char *unknown = o->bridges ? unknown_bridge(o->bridges) : NULL;
     if (unknown) {
         return usage_error(&run_verb,
-                           "no such bridge; there are none, " HOSTMALLOC_PRELOAD_BRIDGES,
+                           "--bridges wants none or some of " HOSTMALLOC_PRELOAD_BRIDGES
+                           ", found",
                            unknown);
     }
     if (!o->program) {
@@ -142,13 +144,14 @@ static const char *default_spec(void)
                                                                : "debug";
 }
 
-/* The file as the program will find it wherever it goes, and empty. 0: it cannot be written. */
+/* The file as the program will find it wherever it goes, and empty. 0: it cannot be written, errno says why. */
 static int prepare_report(const char *file, char *path, size_t size)
 {
     const char *name = strrchr(file, '/') ? strrchr(file, '/') + 1 : file;
     char folder[PATH_MAX];
     const size_t head = (size_t)(name - file);
-    if (head >= sizeof folder || !*name) {
+    if (!*name || head >= sizeof folder) {
+        errno = *name ? ENAMETOOLONG : *file ? EISDIR : ENOENT;
         return 0;
     }
     snprintf(folder, sizeof folder, "%.*s", (int)head, file);
@@ -159,6 +162,7 @@ static int prepare_report(const char *file, char *path, size_t size)
     const int length =
         snprintf(path, size, "%s/%s", strcmp(resolved, "/") == 0 ? "" : resolved, name);
     if (length < 0 || (size_t)length >= size) {
+        errno = ENAMETOOLONG;
         return 0;
     }
     if (strstr(name, "%p")) {
@@ -247,7 +251,9 @@ static int prepare(const options *o)
                       preload);
     }
     if (o->report && !prepare_report(o->report, path, sizeof path)) {
-        return failed("cannot be written", o->report);
+        fprintf(stderr, "hostmalloc: run: %s: cannot be written: %s\n", o->report,
+                strerror(errno));
+        return EXIT_USAGE;
     }
     if (o->report && !run_spec_holds(path)) {
         return failed("parentheses of a report's name must match", path);
@@ -304,7 +310,7 @@ static int run_run(int count, char **arguments)
 }
 
 const verb run_verb = {
-    "run", "[options] -- PROGRAM ...", "run any program on a host",
+    "run", "[options] -- PROGRAM ...", "Run any program on a host",
     "\nThe program is run as it is, with a library preloaded that answers malloc, free, "
     "new and\n"
     "delete from the host, and sets the hooks of the libraries in it that have one: "

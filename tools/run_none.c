@@ -8,5 +8,5 @@ static int run_run(int count, char **arguments)
     return usage_error(&run_verb, "run", "not offered on this system, or in this build");
 }
 
-const verb run_verb = {"run", "", "run any program on a host (not in this build)",
+const verb run_verb = {"run", "", "Run any program on a host (not in this build)",
                        "\nIt needs glibc, and a build without sanitizers.\n", run_run};

@@ -48,7 +48,7 @@ PYTHON
 code 1 "$hostmalloc" report "$work/a.jsonl"
 want "src/db.c:42" "$work/out"
 want "double free (HM_E_FREED)" "$work/out"
-want "SUMMARY: 1 errors, 8 blocks and 731 bytes live at 3 sites" "$work/out"
+want "SUMMARY: 1 error, 8 blocks and 731 bytes live at 3 sites" "$work/out"
 
 # What cannot be written is told, by a limit of sizes too.
 for format in text json folded pprof heaptrack sarif junit; do
@@ -65,7 +65,7 @@ want "hostmalloc: standard output: File too large" "$work/err"
 
 # Known leaks are not counted; mistakes are.
 code 1 "$hostmalloc" report "$work/a.jsonl" --baseline "$work/a.jsonl"
-want "SUMMARY: 1 errors, 0 blocks and 0 bytes live at 3 sites" "$work/out"
+want "SUMMARY: 1 error, 0 blocks and 0 bytes live at 3 sites" "$work/out"
 code 1 "$hostmalloc" report "$work/b.jsonl" --baseline "$work/a.jsonl"
 grep -q ", 0 blocks" "$work/out" && fail "a new leak is not counted"
 code 2 "$hostmalloc" report "$work/a.jsonl" --baseline
@@ -109,7 +109,7 @@ PYTHON
 code 0 "$hostmalloc" diff "$work/a.jsonl" "$work/a.jsonl"
 code 1 "$hostmalloc" diff "$work/a.jsonl" "$work/b.jsonl"
 want "src/new.c:1  new" "$work/out"
-want "SUMMARY: +64 bytes live, 1 sites changed, 1 of them new" "$work/out"
+want "SUMMARY: +64 bytes live, 1 site changed, 1 of them new" "$work/out"
 code 0 "$hostmalloc" diff "$work/b.jsonl" "$work/a.jsonl"
 
 # What is no leak is marked.
@@ -166,11 +166,11 @@ code 1 "$hostmalloc" report "$work/a.live"
 want "debug:live, ended" "$work/out"
 want "src/db.c:42" "$work/out"
 want "double free (HM_E_FREED)" "$work/out"
-want "SUMMARY: 1 errors, 8 blocks and 731 bytes live at 3 sites" "$work/out"
+want "SUMMARY: 1 error, 8 blocks and 731 bytes live at 3 sites" "$work/out"
 HOSTMALLOC="debug:report=$work/text,live=$work/killed.live" "$program" kill
 code 1 "$hostmalloc" report "$work/killed.live"
 want "debug:live, running or killed" "$work/out"
-want "SUMMARY: 1 errors, 8 blocks and 731 bytes live at 3 sites" "$work/out"
+want "SUMMARY: 1 error, 8 blocks and 731 bytes live at 3 sites" "$work/out"
 code 1 "$hostmalloc" report - <"$work/killed.live"
 code 1 "$hostmalloc" report "$work/killed.live" --format json
 $python3 - "$schema" "$work/out" <<'PYTHON' || fail "schema of a live file"
@@ -184,7 +184,7 @@ PYTHON
 code 0 "$hostmalloc" diff "$work/a.live" "$work/killed.live"
 head -c 5000 "$work/a.live" >"$work/cut.live"
 code 2 "$hostmalloc" report "$work/cut.live"
-want "a live file that was cut" "$work/err"
+want "cut.live: a live file that was cut" "$work/err"
 
 # Names may be anything; each format stays what it is.
 HOSTMALLOC="debug:report=$work/text,snapshot=$work/h.jsonl" "$program" hostile || fail "program"
@@ -217,12 +217,26 @@ done
 head -c -40 "$work/a.jsonl" >"$work/cut.jsonl"
 code 1 "$hostmalloc" report "$work/cut.jsonl"
 want "the file ends early" "$work/out"
+# What is missing may be what leaks: such a file is never clean.
+head -n 1 "$work/a.jsonl" >"$work/begun.jsonl"
+for format in text junit; do
+    code 1 "$hostmalloc" report "$work/begun.jsonl" --format $format
+    cat "$work/out" "$work/err" >"$work/said"
+    want "the file ends early" "$work/said"
+done
+want '<failure type="cut"' "$work/out"
+code 1 "$hostmalloc" diff "$work/a.jsonl" "$work/begun.jsonl"
+want "begun.jsonl: the file ends early" "$work/err"
 code 1 "$hostmalloc" report - <"$work/a.jsonl"
 code 2 "$hostmalloc" report /no/such/file
+want "hostmalloc: /no/such/file: No such file or directory" "$work/err"
 code 2 "$hostmalloc" report
 code 2 "$hostmalloc" report "$work/a.jsonl" --format nonsense
-want "unknown format: nonsense" "$work/err"
+want "text, json, folded, pprof, heaptrack, sarif or junit, found: nonsense" "$work/err"
 code 2 "$hostmalloc" diff "$work/a.jsonl"
+want "two snapshots are compared, found: one" "$work/err"
+code 2 "$hostmalloc" diff "$work/a.jsonl" --nonsense
+want "unknown option: --nonsense" "$work/err"
 : >"$work/empty"
 code 2 "$hostmalloc" report "$work/empty"
 want "empty, expected a snapshot" "$work/err"

@@ -128,9 +128,9 @@ static void print_sarif_result(FILE *to, const result *r, int first)
 static result leak_result(const site_row *row)
 {
     result r = {"leak", row->file, row->function, row->line, ""};
-    snprintf(r.message, sizeof r.message, "%llu blocks and %llu bytes never freed",
-             (unsigned long long)row->count.live_blocks,
-             (unsigned long long)row->count.live_bytes);
+    snprintf(r.message, sizeof r.message, "%llu block%s and %llu byte%s never freed",
+             (unsigned long long)row->count.live_blocks, plural(row->count.live_blocks),
+             (unsigned long long)row->count.live_bytes, plural(row->count.live_bytes));
     return r;
 }
 
@@ -191,14 +191,14 @@ static void print_junit_case(FILE *to, const result *r)
     fputs("\"/></testcase>\n", to);
 }
 
-/* One case a finding and a leaking site; a clean run is one case that passed. */
+/* One case a finding and a leaking site, and one for what a cut file does not tell; a clean run is one case that passed. */
 void write_junit(const snapshot *s, FILE *to)
 {
     size_t leaks = 0;
     for (size_t i = 0; i < s->site_count; i++) {
         leaks += s->sites[i].count.live_blocks > 0;
     }
-    const size_t failures = leaks + s->finding_count;
+    const size_t failures = leaks + s->finding_count + (s->is_cut ? 1 : 0);
     fprintf(to,
             "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n"
             "<testsuite name=\"hostmalloc\" tests=\"%zu\" failures=\"%zu\">\n",
@@ -212,6 +212,10 @@ void write_junit(const snapshot *s, FILE *to)
             const result r = leak_result(&s->sites[i]);
             print_junit_case(to, &r);
         }
+    }
+    if (s->is_cut) {
+        const result r = {"cut", s->path, NULL, 0, SNAPSHOT_CUT};
+        print_junit_case(to, &r);
     }
     if (!failures) {
         fputs("  <testcase classname=\"hostmalloc\" name=\"no mistakes, no leaks\"/>\n",

@@ -112,11 +112,14 @@ void write_run_text(const snapshot *s, FILE *to)
         fprintf(to, "dropped: %llu calls from more places than are kept apart\n",
                 dropped);
     }
+    const figures *sum = &s->sum;
     fprintf(to,
-            "SUMMARY: %zu errors, %llu blocks and %llu bytes in all, %llu blocks and "
-            "%llu bytes live, %zu sites\n",
-            s->finding_count, (unsigned long long)s->sum.total_blocks,
-            (unsigned long long)s->sum.total_bytes,
-            (unsigned long long)s->sum.live_blocks, (unsigned long long)s->sum.live_bytes,
-            s->site_count);
+            "SUMMARY: %zu error%s, %llu block%s and %llu byte%s in all, %llu block%s and "
+            "%llu byte%s live, %zu site%s\n",
+            s->finding_count, plural(s->finding_count),
+            (unsigned long long)sum->total_blocks, plural(sum->total_blocks),
+            (unsigned long long)sum->total_bytes, plural(sum->total_bytes),
+            (unsigned long long)sum->live_blocks, plural(sum->live_blocks),
+            (unsigned long long)sum->live_bytes, plural(sum->live_bytes), s->site_count,
+            plural(s->site_count));
 }

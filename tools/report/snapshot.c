@@ -4,6 +4,7 @@
 
 #include <hostmalloc/live.h>
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -135,9 +136,14 @@ static int fill(snapshot *s)
     return 1;
 }
 
+/* Line 0 is the file as a whole. */
 static int refuse(const char *path, unsigned long line, const char *what)
 {
-    fprintf(stderr, "hostmalloc: %s:%lu: %s\n", path, line, what);
+    if (line) {
+        fprintf(stderr, "hostmalloc: %s:%lu: %s\n", path, line, what);
+    } else {
+        fprintf(stderr, "hostmalloc: %s: %s\n", path, what);
+    }
     return 0;
 }
 
@@ -224,13 +230,13 @@ int snapshot_read(const char *path, snapshot *out)
     out->path = is_input ? "standard input" : path;
     FILE *from = is_input ? stdin : fopen(path, "rb");
     if (!from) {
-        perror(path);
+        fprintf(stderr, "hostmalloc: %s: %s\n", path, strerror(errno));
         return 0;
     }
     size_t length;
     char *text = read_all(from, &length);
     if (text && ferror(from)) {
-        perror(out->path);
+        fprintf(stderr, "hostmalloc: %s: %s\n", out->path, strerror(errno));
         free(text);
         if (!is_input) {
             fclose(from);
@@ -293,6 +299,11 @@ void snapshot_sort(snapshot *s, int (*order)(const void *a, const void *b))
 {
     qsort(s->sites, s->site_count, sizeof *s->sites, order);
     site_index_fill(&s->index, s->sites, s->site_count);
+}
+
+const char *plural(uint64_t count)
+{
+    return count == 1 ? "" : "s";
 }
 
 void print_place(FILE *to, const char *file, uint64_t line)

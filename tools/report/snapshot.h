@@ -23,6 +23,7 @@
 #include "site_index.h"
 
 #define SNAPSHOT_SCHEMA 1
+#define SNAPSHOT_CUT    "the file ends early: what follows its last whole line is missing"
 
 typedef struct figures {
     uint64_t live_blocks;
@@ -112,6 +113,9 @@ const json *snapshot_run(const snapshot *s);
 void write_run_text(const snapshot *s, FILE *to);
 /* One mistake, for people. */
 void print_finding(FILE *to, const json *finding, size_t number);
+
+/* "s", but for one. */
+const char *plural(uint64_t count);
 
 /* The function of a frame, or where it lies. */
 const char *frame_name(const frame_row *frame);

@@ -63,10 +63,11 @@ static void print_stacks(FILE *to, const snapshot *s)
         if (!row->count.live_blocks) {
             break;
         }
-        fprintf(to, "%s%llu blocks and %llu bytes live of ",
+        fprintf(to, "%s%llu block%s and %llu byte%s live of ",
                 s->sample_bytes ? "about " : "",
                 (unsigned long long)row->count.live_blocks,
-                (unsigned long long)row->count.live_bytes);
+                plural(row->count.live_blocks), (unsigned long long)row->count.live_bytes,
+                plural(row->count.live_bytes));
         print_place(to, site ? site->file : "(unknown)", site ? site->line : 0);
         fputs(" came by\n", to);
         for (size_t k = 0; k < row->frame_count; k++) {
@@ -123,11 +124,14 @@ void write_text(const snapshot *s, FILE *to)
                 json_text(s->drops[i], "what", "?"));
     }
     if (s->is_cut) {
-        fprintf(to, "the file ends early: what follows its last whole line is missing\n");
+        fputs(SNAPSHOT_CUT "\n", to);
     }
-    fprintf(to, "SUMMARY: %zu errors, %llu blocks and %llu bytes live at %zu sites\n",
-            s->finding_count, (unsigned long long)s->sum.live_blocks,
-            (unsigned long long)s->sum.live_bytes, s->site_count);
+    const figures *sum = &s->sum;
+    fprintf(to, "SUMMARY: %zu error%s, %llu block%s and %llu byte%s live at %zu site%s\n",
+            s->finding_count, plural(s->finding_count),
+            (unsigned long long)sum->live_blocks, plural(sum->live_blocks),
+            (unsigned long long)sum->live_bytes, plural(sum->live_bytes), s->site_count,
+            plural(s->site_count));
 }
 
 /* One line a site with live bytes: program;file:line bytes. Frames of stacks come root first. */
