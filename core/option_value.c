@@ -128,6 +128,14 @@ static int read_bool(hm__text text, uint64_t *out)
     return 0;
 }
 
+/* Who writes ":" between two options is told what belongs there. */
+static const char *joined_by(hm__text text)
+{
+    return text.length && memchr(text.at, ':', text.length)
+               ? "; options are separated by ','"
+               : "";
+}
+
 static hm_status read_choice(const hm_option *option,
                              hm__text text,
                              const char *where,
@@ -144,10 +152,10 @@ static hm_status read_choice(const hm_option *option,
         }
         hm__nearest_offer(&nearest, choice);
     }
-    return hm_error_set(err, HM_E_INVALID, where, "%s: \"%.*s\" is none of %.90s%s%s%s",
+    return hm_error_set(err, HM_E_INVALID, where, "%s: \"%.*s\" is none of %.90s%s%s%s%s",
                         subject, HM__SHOWN(text), hm__value_choices(option),
                         nearest.name[0] ? "; did you mean \"" : "", nearest.name,
-                        nearest.name[0] ? "\"?" : "");
+                        nearest.name[0] ? "\"?" : "", joined_by(text));
 }
 
 hm_status hm__value_read(const hm_option *option,
@@ -185,9 +193,9 @@ hm_status hm__value_read(const hm_option *option,
     }
     if (read == 0) {
         return hm_error_set(err, HM_E_INVALID, where,
-                            "%s: %s \"%.*s\" not understood, expected %s", subject,
+                            "%s: %s \"%.*s\" not understood, expected %s%s", subject,
                             types[option->type].kind, HM__SHOWN(text),
-                            types[option->type].expected);
+                            types[option->type].expected, joined_by(text));
     }
     return HM_OK;
 }
