@@ -13,10 +13,10 @@ want() {
 
 "$gdb" -nx -q -batch -iex "set auto-load no" -iex "set debuginfod enabled off" -ex "source $script" -ex "break hm_debug_break" -ex run \
     -ex "hostmalloc sites" -ex "hostmalloc blocks db.c:42" -ex 'hostmalloc block (char *)block + 5' \
-    -ex "hostmalloc block 16" -ex "generate-core-file $work/core.1" "$program" >"$work/process" 2>&1 </dev/null
+    -ex "hostmalloc block 16" -ex "hostmalloc blocks nowhere.c:1" -ex "generate-core-file $work/core.1" "$program" >"$work/process" 2>&1 </dev/null
 "$gdb" -nx -q -batch -iex "set auto-load no" -iex "set debuginfod enabled off" -ex "source $script" -ex "hostmalloc sites" \
     -ex "hostmalloc blocks db.c:42" -ex 'hostmalloc block (char *)block + 5' -ex "hostmalloc block 16" \
-    "$program" "$work/core.1" >"$work/core" 2>&1 </dev/null
+    -ex "hostmalloc blocks nowhere.c:1" "$program" "$work/core.1" >"$work/core" 2>&1 </dev/null
 
 for from in process core; do
     want '^ +7 +721  src/db\.c:42$' $from
@@ -26,6 +26,7 @@ for from in process core; do
     want '^0x[0-9a-f]+  106 bytes, live, #7 of src/db\.c:42, thread 1, malloc "rows"$' $from
     [ "$(grep -c ' of src/db\.c:42, thread' "$work/$from")" = 8 ] || { echo "FAILED: blocks on a $from" >&2; failed=1; }
     want '^0x10 is in no block of the debug host$' $from
+    want '^no live block of nowhere\.c:1$' $from
 done
 # A program without the debug host is told so.
 "$gdb" -nx -q -batch -iex "set debuginfod enabled off" -ex "source $script" -ex "hostmalloc sites" /bin/sh >"$work/other" 2>&1 </dev/null

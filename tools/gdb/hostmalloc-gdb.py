@@ -162,8 +162,8 @@ class HostmallocSites(gdb.Command):
         for site, (count, size) in sorted(sums.items(), key=lambda row: (-row[1][1], row[0])):
             gdb.write("%10d %14d  %s\n" % (count, size, sites.text(site)))
         gdb.write(
-            "%10d %14d  total of %d sites\n"
-            % (sum(c for c, _ in sums.values()), sum(s for _, s in sums.values()), len(sums))
+            "%10d %14d  total of %d site%s\n"
+            % (sum(c for c, _ in sums.values()), sum(s for _, s in sums.values()), len(sums), "s"[len(sums) == 1 :])
         )
 
 
@@ -175,9 +175,13 @@ class HostmallocBlocks(gdb.Command):
 
     def invoke(self, argument, from_tty):
         sites = Sites()
+        found = False
         for block in blocks():
             if not argument or sites.ends(block.site, argument.strip()):
                 write_block(block, sites)
+                found = True
+        if not found:
+            gdb.write("no live block%s\n" % (" of " + argument.strip() if argument else ""))
 
 
 class HostmallocBlock(gdb.Command):
@@ -188,7 +192,7 @@ class HostmallocBlock(gdb.Command):
 
     def invoke(self, argument, from_tty):
         if not argument:
-            fail("expected an address")
+            fail("expected an address: hostmalloc block ADDRESS")
         address = int(gdb.parse_and_eval(argument))
         for block in blocks((1, 2, 4, 6, 7, 8)):
             if block.address <= address < block.address + max(block.size, 1):
