@@ -189,8 +189,8 @@ const verb hosts_verb = {
     .summary = "List hosts and layers, or the options of one",
     .help =
         "NAME is a host, a layer, or the path of a module. Modules are looked for in\n"
-        "$HOSTMALLOC_PLUGIN_PATH, then in the installed folder; those that cannot be "
-        "used\n"
-        "are named on standard error, and the exit code is 1.\n",
+        "$HOSTMALLOC_PLUGIN_PATH, beside the library, then in the installed folder; "
+        "those\n"
+        "that cannot be used are named on standard error, and the exit code is 1.\n",
     .run = run_hosts,
 };

@@ -374,7 +374,7 @@ static const hm_option options[] = {
     {sizeof(hm_option), "at", HM_OPTION_TEXT, 0, NULL,
      "fail these, rising: at=(3,7,20-25,100-)", NULL},
     {sizeof(hm_option), "every", HM_OPTION_NUMBER, 0, "0",
-     "fail every so-manieth; 0: none", NULL},
+     "fail one in so many, by their count; 0: none", NULL},
     {sizeof(hm_option), "p", HM_OPTION_RATIO, 0, "0",
      "fail each with this chance: 0.01 or 1/100", NULL},
     {sizeof(hm_option), "seed", HM_OPTION_NUMBER, 0, "1", "another seed fails others",
