@@ -240,13 +240,16 @@ static void pressure__the_thread_is_woken_to_stop(void **state)
 {
     listener a = {{0}, 0};
     (void)state;
-    const uint64_t start = hm__os_now_ns();
+    uint64_t fastest = UINT64_MAX;
     for (int i = 0; i < 6; i++) {
+        const uint64_t start = hm__os_now_ns();
         assert_int_equal(hm__pressure_subscribe(hear, &a), HM_OK);
         hm__os_sleep_ns(10000000); /* it has looked, and sleeps */
         assert_int_equal(hm__pressure_unsubscribe(hear, &a), HM_OK);
+        const uint64_t took = hm__os_now_ns() - start;
+        fastest = took < fastest ? took : fastest;
     }
-    assert_true(hm__os_now_ns() - start < 4000000000u);
+    assert_true(fastest < 900000000u); /* the next look would be after a second */
 }
 
 static void pressure__leave_from_inside_the_callback(void **state)
