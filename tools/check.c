@@ -152,9 +152,9 @@ static int run_check(int count, char **arguments)
             kit_report_list();
             return EXIT_CLEAN;
         } else if (argument[0] == '-') {
-            return usage_error(&check_verb, "check: unknown option", argument);
+            return usage_error(&check_verb, "unknown option", argument);
         } else if (what) {
-            return usage_error(&check_verb, "check: one SPEC or MODULE, found a second",
+            return usage_error(&check_verb, "one SPEC or MODULE, found a second",
                                argument);
         } else {
             what = argument;
@@ -162,12 +162,12 @@ static int run_check(int count, char **arguments)
     }
     if (!wants_any(&c)) {
         return usage_error(&check_verb,
-                           "check: --only wants the beginning of a clause's name, as "
+                           "--only wants the beginning of a clause's name, as "
                            "--list has them, found",
                            c.only);
     }
     if (!what) {
-        return usage_error(&check_verb, "check: nothing to check", "no SPEC or MODULE");
+        return usage_error(&check_verb, "nothing to check", "no SPEC or MODULE");
     }
     c.subject.verbose = c.total.verbose;
     return is_module(what) ? check_module(&c, what) : check_spec(&c, what);

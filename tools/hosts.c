@@ -175,10 +175,10 @@ static int show_one(const char *name)
 static int run_hosts(int count, char **arguments)
 {
     if (count > 0 && arguments[0][0] == '-') {
-        return usage_error(&hosts_verb, "hosts: unknown option", arguments[0]);
+        return usage_error(&hosts_verb, "unknown option", arguments[0]);
     }
     if (count > 1) {
-        return usage_error(&hosts_verb, "hosts: one name at most, found", arguments[1]);
+        return usage_error(&hosts_verb, "one name at most, found", arguments[1]);
     }
     return count == 0 ? list_all() : show_one(arguments[0]);
 }

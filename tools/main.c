@@ -27,10 +27,11 @@ static void print_usage(FILE *to)
 
 int usage_error(const verb *v, const char *what, const char *which)
 {
-    fprintf(stderr, "hostmalloc: %s: %s\n", what, which);
     if (v) {
+        fprintf(stderr, "hostmalloc: %s: %s: %s\n", v->name, what, which);
         fprintf(stderr, "usage: hostmalloc %s %s\n", v->name, v->arguments);
     } else {
+        fprintf(stderr, "hostmalloc: %s: %s\n", what, which);
         print_usage(stderr);
     }
     return EXIT_USAGE;

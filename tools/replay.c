@@ -34,24 +34,21 @@ static int read_arguments(int count, char **arguments, wishes *w)
     for (int i = 0; i < count; i++) {
         if (strcmp(arguments[i], "--host") == 0) {
             if (i + 1 == count) {
-                return usage_error(&replay_verb, "replay: a spec is missing after",
-                                   arguments[i]);
+                return usage_error(&replay_verb, "a spec is missing after", arguments[i]);
             }
             w->spec = arguments[++i];
         } else if (strcmp(arguments[i], "--json") == 0) {
             w->json = 1;
         } else if (arguments[i][0] == '-') {
-            return usage_error(&replay_verb, "replay: unknown option", arguments[i]);
+            return usage_error(&replay_verb, "unknown option", arguments[i]);
         } else if (w->path) {
-            return usage_error(&replay_verb, "replay: one recording only, found",
-                               arguments[i]);
+            return usage_error(&replay_verb, "one recording only, found", arguments[i]);
         } else {
             w->path = arguments[i];
         }
     }
     if (!w->path || !w->spec) {
-        return usage_error(&replay_verb, "replay: missing",
-                           w->path ? "--host SPEC" : "TRACE");
+        return usage_error(&replay_verb, "missing", w->path ? "--host SPEC" : "TRACE");
     }
     return EXIT_CLEAN;
 }

@@ -236,7 +236,7 @@ want "text, json, folded, pprof, heaptrack, sarif or junit, found: nonsense" "$w
 code 2 "$hostmalloc" diff "$work/a.jsonl"
 want "two snapshots are compared, found: one" "$work/err"
 code 2 "$hostmalloc" diff "$work/a.jsonl" --nonsense
-want "unknown option: --nonsense" "$work/err"
+want "hostmalloc: diff: unknown option: --nonsense" "$work/err"
 : >"$work/empty"
 code 2 "$hostmalloc" report "$work/empty"
 want "empty, expected a snapshot" "$work/err"
