@@ -16,8 +16,12 @@ typedef struct walk {
     size_t skip; /* our own */
 } walk;
 
-static _Unwind_Reason_Code (*backtrace)(_Unwind_Trace_Fn step, void *argument);
-static _Unwind_Ptr (*frame_address)(struct _Unwind_Context *context);
+typedef _Unwind_Reason_Code backtrace_function(_Unwind_Trace_Fn step, void *argument);
+typedef _Unwind_Ptr address_function(struct _Unwind_Context *context);
+
+/* Atomic: made ready once more while others walk. */
+static backtrace_function *backtrace;
+static address_function *frame_address; /* stored first */
 
 int hm__os_unwind_prepare(void)
 {
@@ -25,16 +29,18 @@ int hm__os_unwind_prepare(void)
                            ? RTLD_DEFAULT
                            : dlopen("libgcc_s.so.1", RTLD_NOW | RTLD_LOCAL);
     if (from || dlsym(RTLD_DEFAULT, "_Unwind_Backtrace")) {
-        *(void **)&frame_address = dlsym(from, "_Unwind_GetIP");
-        *(void **)&backtrace = frame_address ? dlsym(from, "_Unwind_Backtrace") : NULL;
+        void *const address = dlsym(from, "_Unwind_GetIP");
+        void *const walker = address ? dlsym(from, "_Unwind_Backtrace") : NULL;
+        __atomic_store_n((void **)&frame_address, address, __ATOMIC_RELAXED);
+        __atomic_store_n((void **)&backtrace, walker, __ATOMIC_RELEASE);
     }
-    return backtrace != NULL;
+    return __atomic_load_n(&backtrace, __ATOMIC_RELAXED) != NULL;
 }
 
 static _Unwind_Reason_Code step(struct _Unwind_Context *context, void *argument)
 {
     walk *w = argument;
-    const uintptr_t at = frame_address(context);
+    const uintptr_t at = __atomic_load_n(&frame_address, __ATOMIC_RELAXED)(context);
     if (w->skip) {
         w->skip--;
         return _URC_NO_REASON;
@@ -49,8 +55,9 @@ static _Unwind_Reason_Code step(struct _Unwind_Context *context, void *argument)
 size_t hm__os_unwind(uintptr_t *frames, size_t most)
 {
     walk w = {frames, most, 0, 1};
-    if (backtrace) {
-        backtrace(step, &w);
+    backtrace_function *const ready = __atomic_load_n(&backtrace, __ATOMIC_ACQUIRE);
+    if (ready) {
+        ready(step, &w);
     }
     return w.count;
 }

@@ -233,6 +233,42 @@ static void debug_threads__exited_threads_are_counted(void **state)
     assert_non_null(strstr(f.text, "double free"));
 }
 
+static void *start_until_over(void *context)
+{
+    while (!__atomic_load_n(&reading_over, __ATOMIC_ACQUIRE)) {
+        void *slot = NULL;
+        worker one = {context, &slot, 0, 0};
+        run_threads(come_and_go, &one, 1);
+        assert_int_equal(hm_free(one.m, slot), HM_OK);
+    }
+    return NULL;
+}
+
+/* A host that opens or ends looks at threads that are beginning on another. */
+static void debug_threads__begin_beside_hosts_that_come_and_go(void **state)
+{
+    static const char *const specs[] = {"", ",frames=4"};
+    (void)state;
+    for (size_t k = 0; k < COUNT(specs); k++) {
+        debug_fixture f;
+        pthread_t thread;
+        fixture_open(&f, specs[k], HM_MALLOC_THREADSAFE);
+        reading_over = 0;
+        assert_int_equal(pthread_create(&thread, NULL, start_until_over, f.m), 0);
+        for (int i = 0; i < 50; i++) {
+            debug_fixture g;
+            fixture_open(&g, specs[k], HM_MALLOC_THREADSAFE);
+            assert_int_equal(hm_free(g.m, hm_alloc(g.m, 10)), HM_OK);
+            fixture_close(&g);
+        }
+        __atomic_store_n(&reading_over, 1, __ATOMIC_RELEASE);
+        pthread_join(thread, NULL);
+        assert_int_equal(fixture_stats(f.m).live_blocks, 0);
+        fixture_close(&f);
+        assert_string_equal(f.text, "");
+    }
+}
+
 /* An unsynchronised malloc may move between threads that take turns; it may not be used by two at once. */
 static void *use_alone(void *context)
 {
@@ -404,6 +440,7 @@ int main(void)
         cmocka_unit_test(debug_threads__questions_while_others_work),
         cmocka_unit_test(debug_threads__racing_frees),
         cmocka_unit_test(debug_threads__exited_threads_are_counted),
+        cmocka_unit_test(debug_threads__begin_beside_hosts_that_come_and_go),
         cmocka_unit_test(debug_threads__taking_turns_is_no_overlap),
         cmocka_unit_test(debug_threads__overlap_names_both),
         cmocka_unit_test(debug_threads__fork_goes_on),

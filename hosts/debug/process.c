@@ -134,6 +134,7 @@ debug_thread *hm__debug_attach(void)
         return NULL;
     }
     const uint32_t number = core->thread_id();
+    me->here = is_over ? NULL : &hm__debug_here;
     me->id = number;
     me->low = (uint64_t)(number < DEBUG_THREAD_MAX ? number : DEBUG_THREAD_MAX) << 52;
     core->lock(&hm__debug.lock);
@@ -142,7 +143,6 @@ debug_thread *hm__debug_attach(void)
     me->next = hm__debug.threads;
     hm__debug.threads = me;
     core->unlock(&hm__debug.lock);
-    me->here = is_over ? NULL : &hm__debug_here;
     hm__debug_here.id = me->id;
     hm__debug_here.low = me->low;
     hm__debug_me = me;
