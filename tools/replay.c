@@ -111,7 +111,7 @@ static double ratio(uint64_t a, uint64_t b)
 static void
 print_text(const wishes *w, const replay_trace *trace, const replay_result *result)
 {
-    printf("%s on %s: %u threads, %u mallocs, %u blocks\n", w->path, w->spec,
+    printf("%s on %s: threads %u, mallocs %u, blocks %u\n", w->path, w->spec,
            trace->thread_count, trace->malloc_count, trace->block_count);
     printf("wall time        %.3f ms, %.0f ns per call\n",
            (double)result->nanoseconds / 1e6,

@@ -31,8 +31,8 @@ const hm_option hm__debug_option_fill = {
     HM_OPTION_CHOICE,
     0,
     NULL,
-    "pattern in fresh and freed blocks: none (stats), the first and last 16 bytes "
-    "(checked), or all (full)",
+    "pattern in fresh and freed blocks: none (stats), the first and last 16 bytes of "
+    "fresh and 32 of freed ones (checked), or all (full)",
     "none|ends|all"};
 const hm_option hm__debug_option_quarantine = {
     sizeof(hm_option),
