@@ -11,6 +11,8 @@
 #include <sys/stat.h>
 #include <sys/wait.h>
 
+#include "fork_amid.h"
+
 typedef struct live_file {
     const hm_live_header *header;
     const hm_live_malloc *mallocs;
@@ -264,6 +266,61 @@ static void live__leaves_the_parents_file_in_a_child(void **state)
     }
 }
 
+static uint32_t churn_over; /* atomic */
+static uint32_t churn_warm; /* atomic: threads that have counted at every site */
+
+/* From many sites, so that a copy takes its time, and mostly freed by the other thread. */
+static void *churn_live(void *context)
+{
+    static void *slots[16]; /* atomic */
+    for (int i = 0; !__atomic_load_n(&churn_over, __ATOMIC_ACQUIRE); i++) {
+        void *block = hm_debug_alloc(context, 1000, 0, "churn.c", i % 1000 + 1);
+        block = __atomic_exchange_n(&slots[i % 16], block, __ATOMIC_ACQ_REL);
+        hm_debug_free(context, block, "churn.c", 1);
+        if (i == 5000) {
+            __atomic_fetch_add(&churn_warm, 1, __ATOMIC_ACQ_REL);
+        }
+        fork_may_come();
+    }
+    for (size_t i = 0; i < COUNT(slots); i++) {
+        hm_free(context, __atomic_exchange_n(&slots[i], NULL, __ATOMIC_ACQ_REL));
+    }
+    return NULL;
+}
+
+/* The parent's threads go on counting while the child takes its copy: never more frees than allocations. */
+static void live__a_child_beside_threads(void **state)
+{
+    debug_fixture f;
+    pthread_t threads[2];
+    (void)state;
+    path_make();
+    open_live(&f, HM_MALLOC_THREADSAFE, live_path);
+    churn_over = 0;
+    for (size_t i = 0; i < COUNT(threads); i++) {
+        assert_int_equal(pthread_create(&threads[i], NULL, churn_live, f.m), 0);
+    }
+    while (__atomic_load_n(&churn_warm, __ATOMIC_ACQUIRE) < COUNT(threads)) {
+        sched_yield();
+    }
+    for (int round = 0; round < 200; round++) {
+        int status = 0;
+        const pid_t child = fork_amid(COUNT(threads));
+        if (child == 0) {
+            const hm_stats stats = fixture_stats(f.m);
+            _exit(stats.live_blocks < 1u << 30 && stats.live_bytes < 1ull << 40 ? 0 : 1);
+        }
+        assert_int_equal(waitpid(child, &status, 0), child);
+        assert_int_equal(status, 0);
+    }
+    __atomic_store_n(&churn_over, 1, __ATOMIC_RELEASE);
+    for (size_t i = 0; i < COUNT(threads); i++) {
+        pthread_join(threads[i], NULL);
+    }
+    fixture_close(&f);
+    unlink(live_path);
+}
+
 /* More groups than the file has places for are counted in memory, and their number is told. */
 static void live__counts_what_does_not_fit(void **state)
 {
@@ -313,6 +370,7 @@ int main(void)
         cmocka_unit_test(live__keeps_mistakes),
         cmocka_unit_test(live__survives_a_kill),
         cmocka_unit_test(live__leaves_the_parents_file_in_a_child),
+        cmocka_unit_test(live__a_child_beside_threads),
         cmocka_unit_test(live__counts_what_does_not_fit),
         cmocka_unit_test(live__refuses_a_path_it_cannot_write)};
     return cmocka_run_group_tests(tests, NULL, NULL);

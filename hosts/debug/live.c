@@ -110,13 +110,28 @@ static void book_follow(debug_book *book, const debug_live *from, const char *to
     }
 }
 
+/* Frees before allocations, as everybody reads them: what the parent's threads count meanwhile then never looks like more frees. */
+static void copy_groups(hm_live_group *to, const hm_live_group *from, uint32_t count)
+{
+    memcpy(to, from, count * sizeof(*to));
+    __atomic_thread_fence(__ATOMIC_ACQUIRE);
+    for (uint32_t i = 0; i < count * HM_LIVE_GROUP_SITES; i++) {
+        hm_live_tally *tally =
+            &to[i / HM_LIVE_GROUP_SITES].tallies[i % HM_LIVE_GROUP_SITES];
+        const hm_live_tally *parents =
+            &from[i / HM_LIVE_GROUP_SITES].tallies[i % HM_LIVE_GROUP_SITES];
+        tally->blocks = DEBUG_GET(parents->blocks);
+        tally->bytes = DEBUG_GET(parents->bytes);
+    }
+}
+
 static void copy_tables(debug_live *to, const debug_live *from)
 {
     const size_t magic = sizeof(from->header->magic);
     const size_t fixed = (size_t)((const char *)from->sites - (const char *)from->header);
     memcpy((char *)to->header + magic, (const char *)from->header + magic, fixed - magic);
     memcpy(to->sites, from->sites, to->header->site_count * sizeof(*to->sites));
-    memcpy(to->groups, from->groups, to->header->group_count * sizeof(*to->groups));
+    copy_groups(to->groups, from->groups, to->header->group_count);
 }
 
 /* A name without %p is the parent's: then the child counts in memory. Threads of the parent go on counting while this copies,
