@@ -114,14 +114,21 @@ static void book_follow(debug_book *book, const debug_live *from, const char *to
 static void copy_groups(hm_live_group *to, const hm_live_group *from, uint32_t count)
 {
     memcpy(to, from, count * sizeof(*to));
-    __atomic_thread_fence(__ATOMIC_ACQUIRE);
-    for (uint32_t i = 0; i < count * HM_LIVE_GROUP_SITES; i++) {
-        hm_live_tally *tally =
-            &to[i / HM_LIVE_GROUP_SITES].tallies[i % HM_LIVE_GROUP_SITES];
-        const hm_live_tally *parents =
-            &from[i / HM_LIVE_GROUP_SITES].tallies[i % HM_LIVE_GROUP_SITES];
-        tally->blocks = DEBUG_GET(parents->blocks);
-        tally->bytes = DEBUG_GET(parents->bytes);
+    for (int made = 0; made < 2; made++) {
+        for (uint32_t i = 0; i < count * HM_LIVE_GROUP_SITES; i++) {
+            const uint32_t group = i / HM_LIVE_GROUP_SITES, at = i % HM_LIVE_GROUP_SITES;
+            const hm_live_tally *parents = &from[group].tallies[at];
+            hm_live_tally *tally = &to[group].tallies[at];
+            if (made) {
+                tally->blocks = DEBUG_GET(parents->blocks);
+                tally->bytes = DEBUG_GET(parents->bytes);
+            } else {
+                tally->freed_blocks =
+                    __atomic_load_n(&parents->freed_blocks, __ATOMIC_ACQUIRE);
+                tally->freed_bytes =
+                    __atomic_load_n(&parents->freed_bytes, __ATOMIC_ACQUIRE);
+            }
+        }
     }
 }
 
