@@ -16,42 +16,43 @@ typedef struct check_state {
     uint32_t patience;
 } check_state;
 
-/* Another thread is inside the malloc of a block with such a header, and does not just wait for this walk to end. */
-static int is_in_use(uint64_t high)
+/* How often it must look damaged with nobody inside. A thread may be in and out again between two looks, and each time in the middle
+ * of a write: as often as this it is not. */
+#define LOOKS      2u
+#define LOOKS_BUSY 16u
+
+/* The unsynchronised malloc of another thread that a live block with such a header belongs to; else NULL. */
+static const debug_malloc *busy_owner(const void *block)
 {
+    const uint64_t high = hm__debug_load(&hm__debug_header(block)->high);
     const debug_malloc *m = hm__debug_malloc_of(hm__debug_high_owner(high));
-    const uint32_t inside =
-        m && m->book ? __atomic_load_n(&m->inside, __ATOMIC_ACQUIRE) : 0;
+    return m && m->book ? m : NULL;
+}
+
+/* Another thread is in there, and does not just wait for this walk to end. */
+static int is_in_use(const debug_malloc *m)
+{
+    const uint32_t inside = __atomic_load_n(&m->inside, __ATOMIC_ACQUIRE);
     return inside && inside != hm__debug.core->thread_id() && !DEBUG_GET(m->book->waits);
 }
 
-/* Twice in a row, with the same header and nobody inside. */
+/* Whenever it does not look so any more, it is not. */
 static int is_damaged(check_state *check, const void *block)
 {
-    debug_header last = {0};
-    for (uint32_t seen = 0; seen < 2;) {
+    uint32_t looks = LOOKS;
+    for (uint32_t seen = 0; seen < looks;) {
         const unsigned state = hm__block_map_state(&hm__debug.map, block);
         if (!hm__debug_is_live(state) || !hm__debug_is_damaged(block)) {
             return 0;
         }
-        debug_header now = {0};
-        if (state == DEBUG_LIVE) {
-            now.low = hm__debug_load(&hm__debug_header(block)->low);
-            now.high = hm__debug_load(&hm__debug_header(block)->high);
-        }
-        if (state != DEBUG_LIVE || !check->patience) {
-            seen++;
-        } else if (is_in_use(now.high)) {
-            seen = 0;
+        const debug_malloc *owner = state == DEBUG_LIVE ? busy_owner(block) : NULL;
+        looks = owner ? LOOKS_BUSY : LOOKS;
+        if (owner && check->patience && is_in_use(owner)) {
             check->patience--;
             hm__os_sleep_ns(100000);
-        } else if (now.low == last.low && now.high == last.high) {
-            seen++;
         } else {
-            seen = 1;
-            check->patience--;
+            seen++;
         }
-        last = now;
     }
     return 1;
 }
