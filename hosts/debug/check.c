@@ -21,7 +21,7 @@ typedef struct check_state {
 #define LOOKS      2u
 #define LOOKS_BUSY 16u
 
-/* The unsynchronised malloc of another thread that a live block with such a header belongs to; else NULL. */
+/* The malloc that a live block with such a header belongs to, if it is an unsynchronised one; else NULL. */
 static const debug_malloc *busy_owner(const void *block)
 {
     const uint64_t high = hm__debug_load(&hm__debug_header(block)->high);
